@@ -1,0 +1,41 @@
+# Every command of the project, one line each. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check fmt lint types layers demo
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pykueue needs Python 3.11 or newer: make PYTHON=python3.x ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+setup: $(STAMP) ## make .venv with .venv/bin/pykueue
+
+demo: $(STAMP) ## the main job on the embedded cluster; ends by itself
+	$(BIN)/pykueue demo
+
+test: $(STAMP) ## all tests that need no real control plane
+	$(BIN)/python -m pytest -n auto tests
+
+check: lint types layers test ## what CI requires, without the real control plane
+
+fmt: $(STAMP) ## format the code
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix-only --quiet src tests
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check src tests
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(STAMP) ## the import contract
+	$(BIN)/lint-imports
