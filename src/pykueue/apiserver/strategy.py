@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - the base answers "nothing special" whatever it is handed
 """What is special about a resource: the contract between the request core and the kinds it serves.
 
 The request core (`handler.py` and its neighbours) knows what all objects have in common: names, versions, finalizers,
@@ -155,7 +156,7 @@ def differs(new: Obj, old: Obj) -> bool:
     return any(new.get(k) != old.get(k) for k in {**new, **old} if k not in _NOT_SPEC)
 
 
-def with_generation(new: Obj, old: Obj, changed: bool) -> dict[str, Any] | Obj:  # noqa: FBT001
+def with_generation(new: Obj, old: Obj, changed: bool) -> dict[str, Any] | Obj:
     """`new` with the old generation, one more if something changed."""
     want = generation(old) + (1 if changed else 0)
     return new if generation(new) == want else with_metadata(new, generation=want or None)
