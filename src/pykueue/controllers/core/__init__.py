@@ -1,0 +1,1 @@
+"""Reconcilers of our own kinds: the queues' statuses, the Workload's life, the finalizers of what is in use."""

@@ -1,0 +1,119 @@
+"""ClusterQueue: finalizer and status.
+
+Everything in the status is a view of the engine; this reconciler only compares it with what is written and patches the
+difference. The engine wakes a queue's key whenever its view changed, so a burst of admissions costs one write per pass and not
+one per Workload.
+
+Source: scheduling.md §13, api.md §2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+from pykueue.api import objects
+from pykueue.api.commands import Patch
+from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER
+from pykueue.api.instant import Instant
+from pykueue.api.kinds import CLUSTER_QUEUE
+from pykueue.api.objects import ObjectKey
+from pykueue.api.v1beta2 import ClusterQueue, Condition, FlavorUsage
+from pykueue.controllers.core.in_use import add_finalizer, drop_finalizer
+from pykueue.controllers.workload_status import set_condition
+from pykueue.core.engine import AdmissionEngine
+from pykueue.ports.reader import Reader
+from pykueue.ports.reconcile import DONE, Index, Result, Watch
+
+NAME = "clusterqueue"
+STATUS_DELAY_US = 200_000
+"""Statuses of queues are written at most this long after a change: one write tells of all admissions in between."""
+
+
+class ClusterQueueReconciler:
+    """Keeps a ClusterQueue's finalizer and status."""
+
+    name = NAME
+
+    def __init__(self, engine: AdmissionEngine) -> None:
+        self._engine = engine
+
+    def watches(self) -> Sequence[Watch]:
+        return (Watch(CLUSTER_QUEUE, lambda event, _: (objects.key(event.new),)),)
+
+    def indexes(self) -> Sequence[Index]:
+        return ()
+
+    def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
+        obj = reader.get(CLUSTER_QUEUE, "", key.name)
+        view = self._engine.cluster_queue_status(key.name)
+        if obj is None or view is None:
+            return DONE
+        held = RESOURCE_IN_USE_FINALIZER in objects.finalizers(obj)
+        if objects.is_deleting(obj) and held and view.reserving == 0:
+            return Result((drop_finalizer(CLUSTER_QUEUE, obj),))
+        if not held and not objects.is_deleting(obj):
+            return Result((add_finalizer(CLUSTER_QUEUE, obj),))
+        queue = reader.typed(ClusterQueue, obj)
+        conditions = set_condition(
+            queue.status.conditions,
+            Condition(
+                type="Active",
+                status="True" if view.active else "False",
+                reason=view.reason,
+                message=view.message,
+                observed_generation=queue.metadata.generation,
+            ),
+            now,
+        )
+        desired = {
+            "conditions": to_wire(conditions),
+            "flavorsReservation": usage_to_wire(view.flavors_reservation),
+            "flavorsUsage": usage_to_wire(view.flavors_usage),
+            "pendingWorkloads": view.pending,
+            "reservingWorkloads": view.reserving,
+            "admittedWorkloads": view.admitted,
+            "fairSharing": None if view.weighted_share is None else {"weightedShare": view.weighted_share},
+        }
+        return status_patch(obj, desired, CLUSTER_QUEUE)
+
+
+def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Any) -> Result:
+    """A merge patch of the status fields that differ; nothing if none does. None removes a field."""
+    current = obj.get("status") or {}
+    changed = {k: v for k, v in desired.items() if (current.get(k) or None) != (v or None) or (v == 0 and k not in current)}
+    if not changed:
+        return DONE
+    return Result((Patch(kind, objects.key(obj), {"status": changed}, subresource="status", missing_ok=True),))
+
+
+def to_wire(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
+    """Conditions as raw objects, with every field that the schema requires."""
+    return [
+        {
+            "type": c.type,
+            "status": c.status,
+            "reason": c.reason,
+            "message": c.message,
+            "lastTransitionTime": c.last_transition_time,
+            **({"observedGeneration": c.observed_generation} if c.observed_generation else {}),
+        }
+        for c in conditions
+    ]
+
+
+def usage_to_wire(usage: Sequence[FlavorUsage]) -> list[dict[str, Any]] | None:
+    """Flavor usage as raw objects; None for an empty list, which the API shows as absent."""
+    rows: list[dict[str, Any]] = []
+    for flavor in usage:
+        resources = []
+        for resource in flavor.resources:
+            row = {"name": resource.name, "total": str(resource.total)}
+            if resource.borrowed is not None:
+                row["borrowed"] = str(resource.borrowed)
+            resources.append(row)
+        rows.append({"name": flavor.name, "resources": resources})
+    return rows or None
+
+

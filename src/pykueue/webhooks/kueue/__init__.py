@@ -1,0 +1,1 @@
+"""Admission of our own kinds: ClusterQueue, Cohort, ResourceFlavor, Workload (spec: webhooks.md §3)."""
