@@ -1,0 +1,112 @@
+"""The command line. Every verb is a thin line over a module that does the work; heavy imports wait until a verb needs them.
+
+Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 wrong configuration, 4 the address is in use, 5 the data directory is damaged or in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pykueue import __version__
+from pykueue.api.errors import ConfigError, PykueueError
+
+EXIT_FAILED, EXIT_CONFIG = 1, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="pykueue")
+def cli() -> None:
+    """Job queueing for Kubernetes: one group of pods is one Workload, admitted whole or not at all."""
+
+
+@cli.command()
+@click.option("-f", "--filename", "files", multiple=True, type=click.Path(exists=True, path_type=Path),
+              help="Manifests to apply once the cluster is ready; a file or a folder, may be repeated.")  # fmt: skip
+@click.option("--nodes", default="default", metavar="FILE|none|default",
+              help="Emulated nodes: a file of manifests or short forms, 'none', or the default 2 blocks x 2 racks x 2 nodes.")  # fmt: skip
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kueue's manager Configuration.")
+@click.option("--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path(".pykueue"), show_default=True,
+              help="Folder that keeps the cluster's state and credentials.")  # fmt: skip
+@click.option("--memory", is_flag=True, help="Keep nothing: the cluster is gone when the command ends.")
+@click.option("--port", default=6443, show_default=True, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 picks one.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
+              help="Where to write the administrator's kubeconfig. [default: DATA/kubeconfig]")  # fmt: skip
+@click.option("-v", "--verbose", count=True, help="Log more; twice for debug.")
+def up(**options: Any) -> None:
+    """Start a whole cluster in this process: API server, nodes, controllers and the manager. Ctrl-C ends it."""
+    from pykueue.cli.serve import UpOptions, serve
+
+    _run(serve(UpOptions(**options)))
+
+
+@cli.command()
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kueue's manager Configuration.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
+              help="Which cluster. [default: in-cluster account, $KUBECONFIG, ~/.kube/config]")  # fmt: skip
+@click.option("--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none.")
+@click.option("--webhook-url", default="", metavar="URL",
+              help="Register webhooks under this URL and not by Service: for a manager that runs outside the cluster.")  # fmt: skip
+@click.option("-v", "--verbose", count=True, help="Log more; twice for debug.")
+def manager(**options: Any) -> None:
+    """Run the manager against a Kubernetes API server."""
+    from pykueue.cli.manage import ManagerOptions, manage
+
+    _run(manage(ManagerOptions(**options)))
+
+
+@cli.command()
+@click.option("--namespace", default="kueue-system", show_default=True, help="Namespace of the manager.")
+@click.option("--image", default="pykueue:latest", show_default=True, help="Image of the Deployment.")
+@click.option("--only", type=click.Choice(["crds", "rbac", "webhooks", "deployment"]), multiple=True,
+              help="Print a part only; may be repeated.")  # fmt: skip
+def manifests(namespace: str, image: str, only: tuple[str, ...]) -> None:
+    """Print what a cluster needs: CRDs, RBAC, webhook configurations, Deployment."""
+    import yaml
+
+    from pykueue.cli.manifests import manifests as build
+
+    documents = build(namespace=namespace, image=image, only=only)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    yaml.dump_all(documents, sys.stdout, Dumper=dumper, sort_keys=False, explicit_start=True, width=120)
+
+
+@cli.command()
+@click.option("--fast", is_flag=True, help="Do not pause between the steps.")
+def demo(fast: bool) -> None:
+    """Show the main job on an embedded cluster: groups admitted whole, one that waits, and why. Ends by itself."""
+    from pykueue.cli.demo import run_demo
+
+    _run(run_demo(pause_s=0.0 if fast else 1.0))
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> None:
+    """Run a verb; our errors become one line on stderr and an exit code."""
+    try:
+        code = asyncio.run(work)
+    except ConfigError as error:
+        click.echo(f"pykueue: {error.source} is not a usable configuration:", err=True)
+        for fault in error.faults:
+            click.echo(f"  - {fault}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except PykueueError as error:
+        click.echo(f"pykueue: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", EXIT_FAILED))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+def main() -> None:
+    """Entry point of the `pykueue` script."""
+    cli(prog_name="pykueue")
+
+
+if __name__ == "__main__":
+    main()

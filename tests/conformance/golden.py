@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Replay the golden scenarios on one of our two homes.
+
+    golden.py embedded [--only GLOB ...] [--jobs N]     `pykueue up`, one process
+    golden.py real     [--only GLOB ...] [--jobs N]     `pykueue manager` beside a real control plane
+
+The scenarios and their runner lie in `shared/golden` beside the checkout (or under $PYKUEUE_SHARED); without them this fails, it does not
+pass. `not-reached.txt` names the scenarios that are not reached yet; it may only shrink: a scenario on the list that passes fails
+the run (`--check-list`), and so does a name that does not exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from restart import Home, stop
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+LIST = HERE / "not-reached.txt"
+
+
+def shared() -> Path:
+    """The folder with the scenarios."""
+    folder = Path(os.environ.get("PYKUEUE_SHARED", ROOT.parent / "shared")) / "golden"
+    if not (folder / "run.py").exists():
+        raise SystemExit(f"golden.py: no scenarios at {folder}: set PYKUEUE_SHARED to the folder that holds golden/")
+    return folder
+
+
+def not_reached() -> list[str]:
+    """Names on the list, without comments."""
+    lines = (line.partition("#")[0].strip() for line in LIST.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def choose(folder: Path, patterns: list[str], *, listed: bool) -> list[Path]:
+    """Folders of the scenarios to play: those on the list, or those that are not."""
+    known = {f"{p.parent.parent.name}/{p.parent.name}": p.parent for p in sorted(folder.rglob("scenario.yaml"))}
+    if strangers := sorted(set(not_reached()) - known.keys()):
+        raise SystemExit(f"golden.py: not-reached.txt names scenarios that do not exist: {', '.join(strangers)}")
+    return [
+        path
+        for name, path in known.items()
+        if (name in not_reached()) == listed and any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", choices=("embedded", "real"))
+    parser.add_argument("--only", action="append", metavar="GLOB")
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--settle", default="2")
+    parser.add_argument("--port", type=int, default=0, help="first of a few ports to use (default: 17443, or 16443 for real)")
+    parser.add_argument("--kubectl", default="")
+    parser.add_argument("--listed", action="store_true", help="play the scenarios of not-reached.txt instead")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running, and say where")
+    options = parser.parse_args()
+    folder = shared()
+    chosen = choose(folder, options.only or ["*"], listed=options.listed)
+    if not chosen:
+        print("golden.py: no scenario matches")
+        return 2
+    state = Path(tempfile.mkdtemp(prefix=f"pykueue-golden-{options.home}-"))
+    home = Home(options.home, state, options.port or (17443 if options.home == "embedded" else 16443))
+    try:
+        home.prepare()
+        command = [
+            sys.executable, str(folder / "run.py"), "--kubeconfig", str(home.kubeconfig), "--settle", options.settle,
+            "--jobs", str(options.jobs), "--manager-restart", f"{sys.executable} {HERE / 'restart.py'} {state}",
+            *(("--kubectl", options.kubectl or home.kubectl) if options.kubectl or home.kubectl else ()),
+            *map(str, chosen),
+        ]  # fmt: skip
+        # run.py opens its connection before the first restart, so a manager with the default configuration is there first.
+        home.restart(None)
+        code = subprocess.run(command, check=False).returncode
+    finally:
+        if options.keep:
+            print(json.dumps({"state": str(state), "kubeconfig": str(home.kubeconfig)}))
+        else:
+            stop(state)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
