@@ -66,7 +66,7 @@ def _definition(name: str) -> Node:
     """One named type; built once and shared by all places that refer to it."""
     if name in _WELL_KNOWN:
         return _WELL_KNOWN[name]
-    node = _node(builtin.definition("v1", name))
+    node = _node(builtin.definitions()[name])
     if name in _ATOMIC:
         node["x-kubernetes-map-type"] = "atomic"
     for field in _SYMBOLIC_DEFAULTS.get(name, ()):
