@@ -1,0 +1,1 @@
+"""Structural schemas: what an object's fields are, and pruning, defaulting and validation compiled from that."""
