@@ -102,7 +102,7 @@ class Schema:
 
     type: str = ""
     format: str = ""
-    properties: Mapping[str, Schema] = field(default=_NOTHING)
+    properties: Mapping[str, Schema] = field(default_factory=lambda: _NOTHING)
     items: Schema | None = None
     additional_properties: Schema | bool | None = None
     required: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class Schema:
     not_: Schema | None = None
     description: str = ""
 
-    def field(self, name: str) -> Schema | None:
+    def child(self, name: str) -> Schema | None:
         """The node of one field of an object or of one key of a map; None if it is unknown."""
         found = self.properties.get(name)
         if found is None and isinstance(self.additional_properties, Schema):
