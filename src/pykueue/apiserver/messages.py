@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pykueue.api.errors import BadRequest
-
-if TYPE_CHECKING:
-    from pykueue.apiserver.watching import WatchStream
 
 Answer = "Response | WatchStream"
 

@@ -99,14 +99,15 @@ class Strategy:
         Args:
             new: the object as the writer wants it; identity fields (uid, creationTimestamp, ...) are checked already.
             old: the stored object, in the same version.
-            subresource: `""` or `status` (scale, binding and eviction arrive as the writes that they stand for).
+            subresource: `""`, `status`, `scale` (replicas changed, as by a plain update), `finalize`, or `binding` (the core has
+                set `spec.nodeName` and the PodScheduled condition together: both stay).
             context: see `Context`.
         """
         if subresource == "status":
             new = {**{k: v for k, v in old.items() if k != "status"}, "metadata": new.get("metadata") or {}} | (
                 {"status": new["status"]} if "status" in new else {}
             )
-        elif self.has_status and new.get("status") != old.get("status"):
+        elif subresource != "binding" and self.has_status and new.get("status") != old.get("status"):
             new = {k: v for k, v in new.items() if k != "status"} | (
                 {"status": old["status"]} if "status" in old else {}
             )

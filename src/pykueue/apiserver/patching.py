@@ -1,0 +1,65 @@
+"""PATCH: from a patch document to the write that it stands for.
+
+The four formats are pure functions elsewhere (`patch/`, `apply/`); here they are chosen by media type, and their result is
+checked like a body that came whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pykueue.api.errors import BadRequest
+from pykueue.api.objects import Obj, metadata, with_metadata
+from pykueue.apiserver.backend import Backend
+from pykueue.apiserver.bodies import decode, read_any, unsupported_media_type
+from pykueue.apiserver.messages import HttpRequest, Target
+from pykueue.apiserver.resources import Resource
+from pykueue.apiserver.writes import Written, update_object
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_TYPES = frozenset(("application/apply-patch+yaml",))
+
+
+def patch(backend: Backend, request: HttpRequest, resource: Resource, target: Target) -> Written:
+    """Change an object by a patch.
+
+    Raises:
+        ApiError: refused.
+    """
+    body, duplicates = read_any(request)
+    make = patcher(resource, request.content_type, body)
+    warnings: list[str] = []
+
+    def change(old: Obj) -> Obj:
+        patched = make(old)
+        if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
+            raise BadRequest("the patch does not leave an object with metadata")
+        decoded, said = decode(resource, patched, request, duplicates)
+        warnings[:] = said
+        if metadata(decoded).get("resourceVersion") is None:
+            return with_metadata(decoded, resourceVersion=metadata(old).get("resourceVersion"))
+        return decoded
+
+    written = update_object(backend, request, resource, target, change)
+    written.warnings[:0] = warnings
+    return written
+
+
+def patcher(resource: Resource, content_type: str, body: Any) -> Callable[[Obj], Any]:
+    """The function from the present object to the patched one.
+
+    Raises:
+        UnsupportedMediaType: no such patch format, or not for this resource.
+        BadRequest: the body is no patch of this format.
+    """
+    del body
+    raise unsupported_media_type(content_type, accepted_types(resource))
+
+
+def accepted_types(resource: Resource) -> list[str]:
+    """Media types of patches that a resource takes."""
+    strategic = [] if resource.custom else [STRATEGIC_PATCH]
+    return [JSON_PATCH, MERGE_PATCH, *strategic, *sorted(APPLY_TYPES)]

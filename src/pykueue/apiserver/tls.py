@@ -1,0 +1,230 @@
+"""The embedded server's identity: its own certificate authority, serving certificate, and the administrator's credentials.
+
+All of it is generated at first start and kept in the data directory, so that a kubeconfig outlives restarts:
+
+| File | What |
+|---|---|
+| `pki/ca.crt`, `pki/ca.key` | the authority that signs both certificates below |
+| `pki/server.crt`, `pki/server.key` | serving certificate for the addresses that the server listens on |
+| `pki/admin.crt`, `pki/admin.key` | client certificate of the administrator, group `system:masters` |
+| `pki/token` | bearer token of the administrator |
+
+Keys are readable by their owner alone. A serving certificate that does not cover an address, or expires within a month, is
+renewed; the authority is not, for that would end every kubeconfig given out.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import secrets
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pykueue.api.errors import ConfigError
+from pykueue.apiserver.messages import ADMIN_USER, SYSTEM_MASTERS
+
+_TEN_YEARS = datetime.timedelta(days=3650)
+_RENEW_BEFORE = datetime.timedelta(days=30)
+_ALWAYS_NAMED = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Paths of the files, and the token's text."""
+
+    ca_cert: Path
+    server_cert: Path
+    server_key: Path
+    admin_cert: Path
+    admin_key: Path
+    token: str
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS for the listening socket; clients may, but need not, show a certificate."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.ca_cert))
+        context.load_cert_chain(self.server_cert, self.server_key)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+
+def load_identity(directory: Path, addresses: Sequence[str], now: datetime.datetime) -> Identity:
+    """Read the identity of a data directory; make what is missing.
+
+    Args:
+        directory: the data directory.
+        addresses: names and IP addresses that the serving certificate must cover, besides loopback.
+        now: for validity.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    pki = directory / "pki"
+    try:
+        pki.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ca_cert, ca_key = _authority(pki, now)
+        wanted = tuple(dict.fromkeys((*_ALWAYS_NAMED, *addresses)))
+        if not _is_current(pki / "server.crt", wanted, now):
+            _issue(pki, "server", ca_cert, ca_key, _subject("pykueue"), wanted, now)
+        if not _is_current(pki / "admin.crt", (), now):
+            _issue(pki, "admin", ca_cert, ca_key, _subject(ADMIN_USER, SYSTEM_MASTERS), (), now)
+        token = pki / "token"
+        if not token.exists():
+            _write_private(token, secrets.token_urlsafe(32).encode())
+        text = token.read_text().strip()
+    except (OSError, ValueError, TypeError) as error:
+        detail = f"the server's certificates cannot be read: {error}; remove this folder to have new ones made"
+        raise ConfigError(str(pki), [detail]) from error
+    return Identity(pki / "ca.crt", pki / "server.crt", pki / "server.key", pki / "admin.crt", pki / "admin.key", text)
+
+
+def kubeconfig(identity: Identity, server: str, name: str = "pykueue") -> str:
+    """A kubeconfig for the administrator, complete in itself."""
+    import base64
+
+    def data(path: Path) -> str:
+        return base64.b64encode(path.read_bytes()).decode()
+
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": name, "cluster": {"server": server, "certificate-authority-data": data(identity.ca_cert)}}
+        ],
+        "users": [
+            {
+                "name": f"{name}-admin",
+                "user": {
+                    "client-certificate-data": data(identity.admin_cert),
+                    "client-key-data": data(identity.admin_key),
+                },
+            }
+        ],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": f"{name}-admin"}}],
+        "current-context": name,
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def write_kubeconfig(path: Path, text: str) -> None:
+    """Write a kubeconfig that only its owner can read; an existing file is replaced at once.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(path.name + ".new")
+        _write_private(beside, text.encode())
+        beside.replace(path)
+    except OSError as error:
+        raise ConfigError(str(path), [f"the kubeconfig cannot be written: {error.strerror}"]) from error
+
+
+def _authority(pki: Path, now: datetime.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    cert_path, key_path = pki / "ca.crt", pki / "ca.key"
+    if cert_path.exists() and key_path.exists():
+        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError(f"{key_path} is not an elliptic-curve key")
+        return x509.load_pem_x509_certificate(cert_path.read_bytes()), key
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _subject("pykueue-ca")
+    builder = _builder(subject, subject, key, now).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    cert = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
+    _write_pair(pki, "ca", cert, key)
+    return cert, key
+
+
+def _issue(
+    pki: Path,
+    name: str,
+    ca_cert: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    subject: x509.Name,
+    addresses: Sequence[str],
+    now: datetime.datetime,
+) -> None:
+    """Make a key and a certificate: for serving if there are addresses, else for a client."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if addresses else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = _builder(subject, ca_cert.subject, key, now)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+    )
+    if addresses:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([_general_name(a) for a in addresses]), critical=False
+        )
+    _write_pair(pki, name, builder.sign(ca_key, hashes.SHA256()), key)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + _TEN_YEARS)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _subject(common_name: str, organization: str = "") -> x509.Name:
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if organization:
+        names.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(names)
+
+
+def _general_name(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
+
+
+def _is_current(path: Path, addresses: Sequence[str], now: datetime.datetime) -> bool:
+    if not path.exists():
+        return False
+    cert = x509.load_pem_x509_certificate(path.read_bytes())
+    if cert.not_valid_after_utc - now < _RENEW_BEFORE:
+        return False
+    if not addresses:
+        return True
+    covered = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return all(_general_name(address) in covered for address in addresses)
+
+
+def _write_pair(pki: Path, name: str, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    _write_private(
+        pki / f"{name}.key",
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+    (pki / f"{name}.crt").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
