@@ -16,13 +16,14 @@ import yaml
 
 from pykueue.api.errors import BadRequest, FieldError, RequestEntityTooLarge, UnsupportedMediaType, invalid
 from pykueue.api.objects import Obj
+from pykueue.apiserver import protobuf
 from pykueue.apiserver.messages import HttpRequest
 from pykueue.apiserver.resources import Resource
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
 JSON_TYPES = frozenset(("application/json", ""))
 YAML_TYPES = frozenset(("application/yaml", "application/x-yaml", "text/yaml"))
-_SHOWN_UNKNOWN_FIELDS = 10
+OBJECT_TYPES = JSON_TYPES | YAML_TYPES | {protobuf.MEDIA_TYPE}
 
 
 class _YamlLoader(yaml.CSafeLoader):
@@ -46,7 +47,7 @@ def read_object(request: HttpRequest) -> tuple[dict[str, Any], list[str]]:
         UnsupportedMediaType: neither JSON nor YAML.
         RequestEntityTooLarge: more than 3 MiB.
     """
-    if request.content_type not in JSON_TYPES | YAML_TYPES:
+    if request.content_type not in OBJECT_TYPES:
         raise unsupported_media_type(request.content_type, ("application/json", "application/yaml"))
     decoded, faults = read_any(request)
     if not isinstance(decoded, dict):
@@ -70,6 +71,11 @@ def read_any(request: HttpRequest) -> tuple[Any, list[str]]:
         )
     if not body:
         return None, []
+    if request.content_type == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.decode_envelope(bytes(body)), []
+        except ValueError as error:
+            raise BadRequest(f"the body cannot be decoded: {error}") from error
     if "yaml" in request.content_type:
         try:
             return yaml.load(bytes(body), Loader=_YamlLoader), []  # noqa: S506 - a safe loader
