@@ -47,12 +47,14 @@ class FieldError(msgspec.Struct, frozen=True):
         path: dotted path of the field.
         value: the value as printed, already rendered; None where the form has none.
         detail: what is wrong or what would make it right.
+        cause: reason told in the causes of a Status where it is not the usual one of the type (`FieldValueTypeInvalid`).
     """
 
     type: str
     path: str
     value: str | None = None
     detail: str = ""
+    cause: str = ""
 
     def __str__(self) -> str:
         parts = [self.path, self.type]
@@ -226,7 +228,7 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> I
     qualified = f"{kind}.{group}" if group else kind
     causes = [
         {
-            "reason": _CAUSE_REASON.get(e.type, "FieldValueInvalid"),
+            "reason": e.cause or _CAUSE_REASON.get(e.type, "FieldValueInvalid"),
             "message": str(FieldError(e.type, "", e.value, e.detail)).removeprefix(": "),
             "field": e.path,
         }

@@ -98,6 +98,7 @@ class Schema:
         validations: CEL rules of this node.
         all_of, any_of, one_of, not_: value validations combined; they never add fields.
         description: for people.
+        name: of the definition, for built-in kinds (`io.k8s.api.core.v1.Pod`).
     """
 
     type: str = ""
@@ -125,6 +126,7 @@ class Schema:
     one_of: tuple[Schema, ...] = ()
     not_: Schema | None = None
     description: str = ""
+    name: str = ""
 
     def child(self, name: str) -> Schema | None:
         """The node of one field of an object or of one key of a map; None if it is unknown."""
@@ -187,7 +189,7 @@ class OpenApiGraph:
             raw = self._definitions[name]
             # The node is known before its fields are read, so that a definition may refer to itself.
             properties: dict[str, Schema] = {}
-            found = self._nodes[name] = _openapi_node(raw, properties, self)
+            found = self._nodes[name] = replace(_openapi_node(raw, properties, self), name=name)
             properties.update((key, self.at(child)) for key, child in (raw.get("properties") or {}).items())
         return found
 
