@@ -67,7 +67,9 @@ def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
     assert process.stdout is not None
     acknowledged = [int(process.stdout.readline()) for _ in range(50)][-1]
     os.kill(process.pid, signal.SIGKILL)
-    acknowledged = max([acknowledged, *(int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n"))])
+    acknowledged = max(
+        [acknowledged, *(int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n"))]
+    )
     process.wait()
     process.stdout.close()
     store = Store(SqliteJournal(tmp_path))

@@ -9,7 +9,9 @@ from pykueue.api.kinds import POD
 from pykueue.apiserver.resources import Resource, field_at
 from pykueue.apiserver.selectors import both, parse_field_selector, parse_label_selector
 
-PODS = Resource(POD, fields={"spec.nodeName": field_at("spec.nodeName"), "spec.hostNetwork": field_at("spec.hostNetwork")})
+PODS = Resource(
+    POD, fields={"spec.nodeName": field_at("spec.nodeName"), "spec.hostNetwork": field_at("spec.hostNetwork")}
+)
 
 
 def labelled(**labels: str) -> dict:
@@ -81,7 +83,8 @@ def test_field_selectors(text: str, want: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "want"), [("spec.foo=a", "field label not supported: spec.foo"), ("nonsense", "can't understand 'nonsense'")]
+    ("text", "want"),
+    [("spec.foo=a", "field label not supported: spec.foo"), ("nonsense", "can't understand 'nonsense'")],
 )
 def test_field_selectors_that_are_none(text: str, want: str) -> None:
     """The texts are Kubernetes'."""
