@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pykueue.api.errors import BadRequest
+from pykueue.api.errors import BadRequest, Invalid
 from pykueue.api.objects import Obj, metadata, with_metadata
 from pykueue.apiserver.backend import Backend
 from pykueue.apiserver.bodies import decode, read_any, unsupported_media_type
 from pykueue.apiserver.messages import HttpRequest, Target
+from pykueue.apiserver.patch.json_patch import MalformedPatch, PatchFailed, apply_json_patch
+from pykueue.apiserver.patch.merge import apply_merge_patch
+from pykueue.apiserver.patch.strategic import apply_strategic_patch
 from pykueue.apiserver.resources import Resource
 from pykueue.apiserver.writes import Written, update_object
 
@@ -55,8 +58,24 @@ def patcher(resource: Resource, content_type: str, body: Any) -> Callable[[Obj],
         UnsupportedMediaType: no such patch format, or not for this resource.
         BadRequest: the body is no patch of this format.
     """
-    del body
+    if content_type == JSON_PATCH:
+        return lambda obj: _json_patched(obj, body)
+    if content_type == MERGE_PATCH:
+        if not isinstance(body, dict):
+            raise BadRequest("a merge patch must be an object")
+        return lambda obj: apply_merge_patch(obj, body)
+    if content_type == STRATEGIC_PATCH and not resource.custom:
+        return lambda obj: apply_strategic_patch(obj, body, resource.schema)
     raise unsupported_media_type(content_type, accepted_types(resource))
+
+
+def _json_patched(obj: Obj, operations: Any) -> Any:
+    try:
+        return apply_json_patch(obj, operations)
+    except MalformedPatch as error:
+        raise BadRequest(str(error)) from error
+    except PatchFailed as error:
+        raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
 
 
 def accepted_types(resource: Resource) -> list[str]:
