@@ -1,7 +1,8 @@
 """The effective configuration (`config.kueue.x-k8s.io/v1beta2`), with the defaults of spec config.md §2.
 
-Durations are integers of microseconds here; the wire form is `metav1.Duration`. `load.py` reads files of either version into
-this value; the defaults written here are those of a file that says nothing.
+The structs mirror the wire: `wire.py` reads and writes them by their field names, so a field added here is a field of the
+file. Durations are integers of microseconds, named `…_us` here and without that on the wire, where they are `metav1.Duration`
+strings. The defaults written here are those of a file that says nothing; what depends on other fields is in `load.py`.
 """
 
 from __future__ import annotations
@@ -104,14 +105,51 @@ class Integrations(_Struct, frozen=True):
     label_keys_to_copy: tuple[str, ...] = ()
 
 
+class IncrementalDispatcherConfig(_Struct, frozen=True):
+    step_size: int | None = None
+
+
+class ExternalFramework(_Struct, frozen=True):
+    name: str = ""
+    """`Kind.version.group`."""
+
+
+class ExecEnvVar(_Struct, frozen=True):
+    name: str = ""
+    value: str = ""
+
+
+class ExecConfig(_Struct, frozen=True):
+    """client-go's `ExecConfig`: a command that answers with credentials."""
+
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: tuple[ExecEnvVar, ...] = ()
+    api_version: str = ""
+    install_hint: str = ""
+    provide_cluster_info: bool = False
+    interactive_mode: str = ""
+
+
+class AccessProvider(_Struct, frozen=True):
+    name: str = ""
+    exec_config: ExecConfig = ExecConfig()
+
+
+class ClusterProfile(_Struct, frozen=True):
+    access_providers: tuple[AccessProvider, ...] = ()
+    credentials_providers: tuple[AccessProvider, ...] = ()
+    """Deprecated alias of `access_providers`."""
+
+
 class MultiKueue(_Struct, frozen=True):
     gc_interval_us: int = MINUTE_US
     origin: str = "multikueue"
     worker_lost_timeout_us: int = 15 * MINUTE_US
     dispatcher_name: str = "kueue.x-k8s.io/multikueue-dispatcher-all-at-once"
-    incremental_step_size: int | None = None
-    external_frameworks: tuple[str, ...] = ()
-    cluster_profile: Mapping[str, Any] | None = None
+    incremental_dispatcher_config: IncrementalDispatcherConfig | None = None
+    external_frameworks: tuple[ExternalFramework, ...] = ()
+    cluster_profile: ClusterProfile | None = None
 
 
 class FairSharing(_Struct, frozen=True):
@@ -125,18 +163,47 @@ class AdmissionFairSharing(_Struct, frozen=True):
 
 
 class Transformation(_Struct, frozen=True):
-    input: str
+    input: str = ""
     strategy: str = "Retain"
     multiply_by: str = ""
     outputs: Mapping[str, str] = {}
     """Resource name to quantity."""
 
 
+class CelSelector(_Struct, frozen=True):
+    expression: str = ""
+
+
+class DeviceSelector(_Struct, frozen=True):
+    cel: CelSelector = CelSelector()
+
+
+class DeviceSource(_Struct, frozen=True):
+    """A counter or a capacity of devices that quota is counted in."""
+
+    name: str = ""
+    driver: str = ""
+    device_selector: DeviceSelector | None = None
+
+
+class DeviceClassSource(_Struct, frozen=True):
+    """Exactly one of the two."""
+
+    counter: DeviceSource | None = None
+    capacity: DeviceSource | None = None
+
+
+class DeviceClassMapping(_Struct, frozen=True):
+    name: str = ""
+    device_class_names: tuple[str, ...] = ()
+    sources: tuple[DeviceClassSource, ...] = ()
+
+
 class Resources(_Struct, frozen=True):
     quota_check_strategy: str = "BlockUndeclared"
     exclude_resource_prefixes: tuple[str, ...] = ()
     transformations: tuple[Transformation, ...] = ()
-    device_class_mappings: tuple[Mapping[str, Any], ...] = ()
+    device_class_mappings: tuple[DeviceClassMapping, ...] = ()
 
 
 class WorkloadRetention(_Struct, frozen=True):
@@ -154,6 +221,12 @@ class VisibilityServer(_Struct, frozen=True):
     bind_port: int = 8082
 
 
+def default_namespace_selector(namespace: str) -> Mapping[str, Any]:
+    """The selector of a file that names none: all namespaces but the system's and the manager's own."""
+    values = ["kube-system", namespace]
+    return {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": values}]}
+
+
 class Configuration(_Struct, frozen=True):
     """The configuration in force."""
 
@@ -166,11 +239,9 @@ class Configuration(_Struct, frozen=True):
     controller: ControllerOptions = ControllerOptions()
     tls: TLSOptions | None = None
     manage_jobs_without_queue_name: bool = False
-    managed_jobs_namespace_selector: Mapping[str, Any] = {
-        "matchExpressions": [
-            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "kueue-system"]}
-        ]
-    }
+    managed_jobs_namespace_selector: Mapping[str, Any] = msgspec.field(
+        default_factory=lambda: default_namespace_selector("kueue-system")
+    )
     internal_cert_management: InternalCertManagement = InternalCertManagement()
     wait_for_pods_ready: WaitForPodsReady | None = WaitForPodsReady()
     client_connection: ClientConnection = ClientConnection()

@@ -119,8 +119,8 @@ def _pod_set_down(pod_set: Obj) -> Obj:
 
 
 def _map_topology(status: _Fields, change: Callable[[Obj], Obj]) -> None:
-    admission = status.get("admission")
-    assignments: Sequence[Obj] = (admission or {}).get("podSetAssignments") or ()
+    admission: Obj = status.get("admission") or {}
+    assignments: Sequence[Obj] = admission.get("podSetAssignments") or ()
     if any(a.get("topologyAssignment") for a in assignments):
         changed = [
             {**a, "topologyAssignment": change(a["topologyAssignment"])} if a.get("topologyAssignment") else a
@@ -136,7 +136,7 @@ def _topology_up(assignment: Obj) -> Obj:
 
 
 def _topology_down(assignment: Obj) -> Obj:
-    domains = [{"values": list(d.values), "count": d.count} for d in decode_domains(assignment)]
+    domains = [{"values": list(d.values), "count": d.n_pods} for d in decode_domains(assignment)]
     return {"levels": list(assignment.get("levels") or ()), "domains": domains}
 
 

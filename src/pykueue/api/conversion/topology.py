@@ -24,7 +24,7 @@ class Domain(NamedTuple):
 
     values: tuple[str, ...]
     """One for each level."""
-    count: int
+    n_pods: int
     """Pods in it."""
 
 
@@ -114,7 +114,7 @@ def _runs_to_slices(levels: Sequence[str], domains: Sequence[Domain], keys: Sequ
 
 def _slice(levels: Sequence[str], domains: Sequence[Domain]) -> dict[str, Any]:
     columns = [[d.values[i] if i < len(d.values) else "" for d in domains] for i in range(len(levels))]
-    counts = [d.count for d in domains]
+    counts = [d.n_pods for d in domains]
     same = all(count == counts[0] for count in counts)
     return {
         "domainCount": len(domains),

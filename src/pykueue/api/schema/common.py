@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pykueue.api.schema.dsl import (
     Node,
     Rule,
@@ -36,12 +38,12 @@ def subdomain(text: str, *rules: Rule, at_least: int | None = None) -> Node:
     return string(text, *rules, at_least=at_least, at_most=253, pattern=SUBDOMAIN)
 
 
-def label_63(text: str, **extra: object) -> Node:
+def label_63(text: str, **extra: Any) -> Node:
     """A DNS label."""
     return string(text, at_most=63, pattern=LABEL_63, **extra)
 
 
-def quantity(text: str = "amount of the resource", **extra: object) -> Node:
+def quantity(text: str = "amount of the resource", **extra: Any) -> Node:
     """A quantity; the schema lets negative ones pass, the webhooks refuse them."""
     return int_or_string(text, pattern=QUANTITY, **extra)
 

@@ -1,0 +1,44 @@
+"""Names of frameworks, and what has no effect."""
+
+import pytest
+
+from pykueue.api.configuration import Configuration, decode, unsupported
+from pykueue.api.configuration.frameworks import parse_external, with_implied
+
+V2 = "apiVersion: config.kueue.x-k8s.io/v1beta2\nkind: Configuration\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "want"),
+    [
+        (["batch/job"], ("batch/job",)),
+        (["statefulset", "deployment"], ("statefulset", "deployment", "pod")),
+        (["pod", "leaderworkerset.x-k8s.io/leaderworkerset"], ("pod", "leaderworkerset.x-k8s.io/leaderworkerset")),
+    ],
+)
+def test_frameworks_on_pods_switch_the_pod_framework_on(names, want):
+    """Once, and after those that were named."""
+    assert with_implied(names) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "good"), [("Foo.v1.example.com", True), ("Foo.v1", False), ("Foo", False), (".v1.x", False)]
+)
+def test_external_frameworks_have_three_parts(text, good):
+    """Kind, version and group."""
+    assert (parse_external(text) is not None) is good
+
+
+def test_the_default_has_full_effect():
+    """No warning without cause."""
+    assert unsupported(Configuration()) == []
+
+
+def test_what_has_no_effect_is_told_by_its_wire_path():
+    """Fields and frameworks, with the reason."""
+    config, faults = decode(V2 + "controller: {cacheSyncTimeout: 1000}\nintegrations: {frameworks: [ray.io/rayjob]}")
+    assert faults == []
+    assert unsupported(config) == [
+        "controller.cacheSyncTimeout has no effect: the manager waits for its caches as long as it takes",
+        "integrations.frameworks: ray.io/rayjob is known but its jobs are not managed in this release",
+    ]
