@@ -42,11 +42,10 @@ def load(
     if faults:
         raise ConfigError(source, faults)
     features, gate_faults = parse_features(flag or config.feature_gates)
-    if gate_faults:
-        raise ConfigError(source, gate_faults)
     if features[Gate.DISABLE_WAIT_FOR_PODS_READY]:
         config = replace(config, wait_for_pods_ready=None)
     errors = validate(config, lambda name: features[Gate(name)])
-    if errors:
-        raise ConfigError(source, list(dict.fromkeys(map(str, errors))))
+    faults = [*gate_faults, *dict.fromkeys(map(str, errors))]
+    if faults:
+        raise ConfigError(source, faults)
     return config, features

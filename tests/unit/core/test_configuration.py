@@ -114,7 +114,7 @@ CASES = [
         [
             'admissionFairSharing.usageHalfLifeTime: Invalid value: "-1s": must be greater than or equal to 0',
             'admissionFairSharing.usageSamplingInterval: Invalid value: "0s": must be greater than 0',
-            "admissionFairSharing.resourceWeights[cpu]: Invalid value: -1.0: must be greater than or equal to 0",
+            "admissionFairSharing.resourceWeights[cpu]: Invalid value: -1: must be greater than or equal to 0",
         ],
         id="admission fair sharing",
     ),
@@ -222,9 +222,10 @@ def test_every_fault_is_told_in_kueues_words(text, want):
 
 
 def test_topology_aware_scheduling_is_off_only_with_its_profile():
-    """The gates that depend on it complain first."""
-    text = "TopologyAwareScheduling=false"
-    assert any("depends on features that are disabled" in fault for fault in faults("", feature_gates=text))
+    """The gates that depend on it complain, and so does validation."""
+    told = faults("", feature_gates="TopologyAwareScheduling=false")
+    assert any("depends on features that are disabled" in fault for fault in told)
+    assert told[-1] == "featureGates: Invalid value: {}: cannot use a TAS profile with TAS disabled"
 
 
 def test_gates_in_both_places_are_refused():

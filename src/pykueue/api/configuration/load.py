@@ -57,10 +57,10 @@ def decode(text: str, *, namespace: str = DEFAULT_NAMESPACE) -> tuple[Configurat
     if faults and not raw:
         return Configuration(), faults
     raw = {name: value for name, value in raw.items() if value is not None}
-    version = raw.pop("apiVersion", None if raw or text.strip() else _V1BETA2)
+    version = raw.pop("apiVersion", "" if text.strip() else _V1BETA2)
     kind = raw.pop("kind", "Configuration")
     if version not in (_V1BETA1, _V1BETA2) or kind != "Configuration":
-        told = f'no kind "{kind}" is registered for version "{version or ""}"'
+        told = f'no kind "{kind}" is registered for version "{version}"'
         return Configuration(), [*faults, f"{told}: apiVersion must be {_V1BETA2} or {_V1BETA1}, kind Configuration"]
     switches: dict[str, Any] = {}
     if version == _V1BETA1:

@@ -114,7 +114,7 @@ def _durations(*values: tuple[str, int | None]) -> Iterator[FieldError]:
 def _numbers(*values: tuple[str, float | None]) -> Iterator[FieldError]:
     for path, number in values:
         if number is not None and number < 0:
-            yield invalid(path, number, NEGATIVE)
+            yield invalid(path, int(number) if float(number).is_integer() else number, NEGATIVE)
 
 
 def _wait_for_pods_ready(wait: WaitForPodsReady) -> Iterator[FieldError]:

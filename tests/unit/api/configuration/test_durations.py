@@ -40,6 +40,6 @@ def test_durations_are_read_and_written_as_go_does(text, micros, canonical):
 )
 def test_what_is_no_duration_is_refused_in_gos_words(text, want):
     """The error is the one a person finds when searching."""
-    with pytest.raises(ValueError, match="^time: ") as caught:
+    with pytest.raises(ValueError, match=r"^time: ") as caught:
         parse_duration(text)
     assert str(caught.value) == want
