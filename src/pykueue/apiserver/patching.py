@@ -6,7 +6,7 @@ checked like a body that came whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pykueue.api.errors import BadRequest, Invalid
@@ -58,24 +58,29 @@ def patcher(resource: Resource, content_type: str, body: Any) -> Callable[[Obj],
         UnsupportedMediaType: no such patch format, or not for this resource.
         BadRequest: the body is no patch of this format.
     """
-    if content_type == JSON_PATCH:
-        return lambda obj: _json_patched(obj, body)
-    if content_type == MERGE_PATCH:
-        if not isinstance(body, dict):
-            raise BadRequest("a merge patch must be an object")
-        return lambda obj: apply_merge_patch(obj, body)
-    if content_type == STRATEGIC_PATCH and not resource.custom:
-        return lambda obj: apply_strategic_patch(obj, body, resource.schema)
-    raise unsupported_media_type(content_type, accepted_types(resource))
+    match content_type:
+        case "application/merge-patch+json":
+            if not isinstance(body, Mapping):
+                raise BadRequest("a merge patch must be an object")
+            return lambda old: apply_merge_patch(old, body)
+        case "application/json-patch+json":
+            return lambda old: _json_patched(old, body)
+        case "application/strategic-merge-patch+json" if not resource.custom:
+            return lambda old: apply_strategic_patch(old, body, resource.schema)
+        case _:
+            raise unsupported_media_type(content_type, accepted_types(resource))
 
 
-def _json_patched(obj: Obj, operations: Any) -> Any:
+def _json_patched(old: Obj, body: Any) -> Any:
     try:
-        return apply_json_patch(obj, operations)
+        return apply_json_patch(old, body)
     except MalformedPatch as error:
         raise BadRequest(str(error)) from error
     except PatchFailed as error:
-        raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
+        causes = [{"reason": "UnexpectedServerResponse", "message": str(error)}]
+        raise Invalid(
+            "the server rejected our request due to an error in our request", details={"causes": causes}
+        ) from error
 
 
 def accepted_types(resource: Resource) -> list[str]:

@@ -85,7 +85,9 @@ def list_(backend: Backend, request: HttpRequest, resource: Resource, target: Ta
         found = storage.list(namespace)
     if resource.convert is not None:
         found = [resource.from_storage(obj) for obj in found]
-    return _page(resource, found, predicate, revision, limit, start)
+    if start is not None:
+        found = found[bisect_right(found, start, key=key) :]
+    return _page(resource, found, predicate, revision, limit)
 
 
 def watch(backend: Backend, request: HttpRequest, resource: Resource, target: Target) -> WatchStream:
@@ -147,10 +149,7 @@ def _page(
     predicate: Predicate | None,
     revision: int,
     limit: int,
-    start: ObjectKey | None,
 ) -> dict[str, Any]:
-    if start is not None:
-        found = found[bisect_right(found, start, key=key) :]
     matching = found if predicate is None else [obj for obj in found if predicate(obj)]
     meta: dict[str, Any] = {"resourceVersion": str(revision)}
     if limit and len(matching) > limit:

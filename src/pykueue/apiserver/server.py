@@ -6,7 +6,7 @@ both at once. With a data directory it keeps its state and its certificates ther
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import secrets
 import time
 import uuid
@@ -135,7 +135,7 @@ class EmbeddedApiServer:
         self.store.close()
 
     def _identity(self, addresses: Sequence[str]) -> Identity:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         if self._data_dir is not None:
             return load_identity(self._data_dir, addresses, now)
         import tempfile

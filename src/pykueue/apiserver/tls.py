@@ -15,7 +15,7 @@ renewed; the authority is not, for that would end every kubeconfig given out.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import secrets
@@ -33,8 +33,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pykueue.api.errors import ConfigError
 from pykueue.apiserver.messages import ADMIN_USER, SYSTEM_MASTERS
 
-_TEN_YEARS = datetime.timedelta(days=3650)
-_RENEW_BEFORE = datetime.timedelta(days=30)
+_TEN_YEARS = dt.timedelta(days=3650)
+_RENEW_BEFORE = dt.timedelta(days=30)
 _ALWAYS_NAMED = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "::1")
 
 
@@ -57,7 +57,7 @@ class Identity:
         return context
 
 
-def load_identity(directory: Path, addresses: Sequence[str], now: datetime.datetime) -> Identity:
+def load_identity(directory: Path, addresses: Sequence[str], now: dt.datetime) -> Identity:
     """Read the identity of a data directory; make what is missing.
 
     Args:
@@ -74,9 +74,9 @@ def load_identity(directory: Path, addresses: Sequence[str], now: datetime.datet
         ca_cert, ca_key = _authority(pki, now)
         wanted = tuple(dict.fromkeys((*_ALWAYS_NAMED, *addresses)))
         if not _is_current(pki / "server.crt", wanted, now):
-            _issue(pki, "server", ca_cert, ca_key, _subject("pykueue"), wanted, now)
+            _issue(pki, "server", ca_cert, ca_key, subject=_subject("pykueue"), addresses=wanted, now=now)
         if not _is_current(pki / "admin.crt", (), now):
-            _issue(pki, "admin", ca_cert, ca_key, _subject(ADMIN_USER, SYSTEM_MASTERS), (), now)
+            _issue(pki, "admin", ca_cert, ca_key, subject=_subject(ADMIN_USER, SYSTEM_MASTERS), addresses=(), now=now)
         token = pki / "token"
         if not token.exists():
             _write_private(token, secrets.token_urlsafe(32).encode())
@@ -130,7 +130,7 @@ def write_kubeconfig(path: Path, text: str) -> None:
         raise ConfigError(str(path), [f"the kubeconfig cannot be written: {error.strerror}"]) from error
 
 
-def _authority(pki: Path, now: datetime.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _authority(pki: Path, now: dt.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     cert_path, key_path = pki / "ca.crt", pki / "ca.key"
     if cert_path.exists() and key_path.exists():
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
@@ -156,9 +156,10 @@ def _issue(
     name: str,
     ca_cert: x509.Certificate,
     ca_key: ec.EllipticCurvePrivateKey,
+    *,
     subject: x509.Name,
     addresses: Sequence[str],
-    now: datetime.datetime,
+    now: dt.datetime,
 ) -> None:
     """Make a key and a certificate: for serving if there are addresses, else for a client."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -176,7 +177,7 @@ def _issue(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: dt.datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -184,7 +185,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + _TEN_YEARS)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -204,7 +205,7 @@ def _general_name(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
-def _is_current(path: Path, addresses: Sequence[str], now: datetime.datetime) -> bool:
+def _is_current(path: Path, addresses: Sequence[str], now: dt.datetime) -> bool:
     if not path.exists():
         return False
     cert = x509.load_pem_x509_certificate(path.read_bytes())

@@ -148,14 +148,14 @@ def update_object(
     context = backend.context(request)
     new = strategy.prepare_update(strategy.default(new), old, subresource, context)
     if manages:
-        new = note_manager(resource, new, old, request.field_manager, context.now, subresource)
+        new = note_manager(resource, new, old, manager=request.field_manager, now=context.now, subresource=subresource)
     new = strategy.admit(new, old, subresource, context)
-    admission = _admission(Operation.UPDATE, request, resource, target, new, old)
+    admission = _admission(request, resource, target, new, old)
     mutated = backend.admission.mutate(admission)
     if mutated is not admission.obj:
         new = strategy.default(_from_webhooks(resource, mutated))
         new = strategy.prepare_update(_with_identity(new, old), old, subresource, context)
-        admission = _admission(Operation.UPDATE, request, resource, target, new, old)
+        admission = _admission(request, resource, target, new, old)
     _refuse_faults(resource, name, strategy.validate(new, old, subresource, context))
     backend.admission.validate(admission)
     warnings = list(strategy.warnings(new, old))
@@ -181,16 +181,16 @@ def _create_named(backend: Backend, request: HttpRequest, resource: Resource, ob
     key = key_of(obj)
     backend.check_namespace(resource, key)
     obj = strategy.prepare_create(strategy.default(obj), context)
-    obj = note_manager(resource, obj, None, request.field_manager, context.now, "")
+    obj = note_manager(resource, obj, None, manager=request.field_manager, now=context.now, subresource="")
     obj = strategy.admit(obj, None, "", context)
     target = Target(resource.kind.group, resource.kind.version, resource.kind.plural, key.namespace, key.name)
-    admission = _admission(Operation.CREATE, request, resource, target, obj, None)
+    admission = _admission(request, resource, target, obj, None)
     mutated = backend.admission.mutate(admission)
     if mutated is not admission.obj:
         identity = metadata(obj)
         obj = strategy.default(_from_webhooks(resource, mutated))
         obj = with_metadata(obj, uid=identity["uid"], name=key.name, namespace=key.namespace or None)
-        admission = _admission(Operation.CREATE, request, resource, target, obj, None)
+        admission = _admission(request, resource, target, obj, None)
     _refuse_faults(resource, key.name, strategy.validate(obj, None, "", context))
     backend.admission.validate(admission)
     warnings = list(strategy.warnings(obj, None))
@@ -256,7 +256,6 @@ def _from_webhooks(resource: Resource, obj: Obj) -> Obj:
 
 
 def _admission(
-    operation: Operation,
     request: HttpRequest,
     resource: Resource,
     target: Target,
@@ -264,7 +263,7 @@ def _admission(
     old: Obj | None,
 ) -> AdmissionRequest:
     return AdmissionRequest(
-        operation=operation,
+        operation=Operation.CREATE if old is None else Operation.UPDATE,
         kind=resource.kind,
         namespace=target.namespace,
         name=target.name,
