@@ -1,0 +1,71 @@
+"""Finalizers of objects that queues need, and values of priority classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykueue.api.commands import Patch, Together
+from pykueue.api.instant import Instant
+from pykueue.api.kinds import RESOURCE_FLAVOR, WORKLOAD, WORKLOAD_PRIORITY_CLASS
+from pykueue.api.objects import ObjectKey
+from pykueue.controllers.core.in_use import InUseFinalizer
+from pykueue.controllers.core.priorityclass import PriorityClassReconciler
+from pykueue.ports.reader import Indexer
+from pykueue.ports.reconcile import DONE
+
+FINALIZER = "kueue.x-k8s.io/resource-in-use"
+NOW = Instant(0)
+
+
+def make_flavor(**meta: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "f", "uid": "u", "resourceVersion": "7", **meta}}
+
+
+def reconcile(flavor: dict[str, Any], *, in_use: bool) -> Any:
+    cache = Indexer()
+    cache.apply(RESOURCE_FLAVOR, flavor)
+    return InUseFinalizer("resourceflavor", RESOURCE_FLAVOR, lambda _: in_use).reconcile(cache, ObjectKey("", "f"), NOW)
+
+
+def test_a_flavor_without_finalizer_gets_it() -> None:
+    """Made before the webhook, or through it: the end is the same."""
+    (patch,) = reconcile(make_flavor(), in_use=False).commands
+    assert patch.body == {"metadata": {"finalizers": [FINALIZER], "resourceVersion": "7"}}
+
+
+def test_a_deleted_flavor_stays_while_a_queue_needs_it() -> None:
+    """And goes when none does."""
+    deleting = make_flavor(finalizers=[FINALIZER], deletionTimestamp="2026-01-01T00:00:00Z")
+    assert reconcile(deleting, in_use=True) == DONE
+    (patch,) = reconcile(deleting, in_use=False).commands
+    assert patch.body["metadata"]["finalizers"] is None
+
+
+def test_nothing_is_written_when_all_is_well() -> None:
+    """Level-based: the second time there is nothing to do."""
+    assert reconcile(make_flavor(finalizers=[FINALIZER, "other"]), in_use=True) == DONE
+
+
+def test_a_new_value_reaches_unfinished_workloads_of_the_class() -> None:
+    """Other classes, equal values and finished Workloads are left alone."""
+    cache, reconciler = Indexer(), PriorityClassReconciler()
+    for index in reconciler.indexes():
+        cache.add_index(index.kind, index.name, index.fn)
+    cache.apply(WORKLOAD_PRIORITY_CLASS, {"metadata": {"name": "high", "uid": "c", "resourceVersion": "1"}, "value": 100})
+    finished = [{"type": "Finished", "status": "True"}]
+    for name, class_name, priority, conditions in (
+        ("stale", "high", 5, []),
+        ("fresh", "high", 100, []),
+        ("other", "low", 5, []),
+        ("done", "high", 5, finished),
+    ):
+        ref = {"group": "kueue.x-k8s.io", "kind": "WorkloadPriorityClass", "name": class_name}
+        workload = {
+            "metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": "2"},
+            "spec": {"priorityClassRef": ref, "priority": priority},
+            "status": {"conditions": conditions},
+        }
+        cache.apply(WORKLOAD, workload)
+    (together,) = reconciler.reconcile(cache, ObjectKey("", "high"), NOW).commands
+    want = Patch(WORKLOAD, ObjectKey("ns", "stale"), {"spec": {"priority": 100}}, missing_ok=True)
+    assert together == Together((want,))
