@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from pykueue.api.configuration.frameworks import FRAMEWORKS
 from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion
 from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac
@@ -45,7 +47,9 @@ def manifests(
     if unknown:
         raise ValueError(f"no such part: {', '.join(unknown)}; parts are {', '.join(parts)}")
     first = [] if only else [{"apiVersion": "v1", "kind": "Namespace", "metadata": _metadata(namespace)}]
-    return first + [obj for part, objects in parts.items() if not only or part in only for obj in objects]
+    chosen = first + [obj for part, objects in parts.items() if not only or part in only for obj in objects]
+    # Schemas share their nodes, which YAML would write as anchors and aliases; a round trip makes them separate.
+    return list(msgspec.json.decode(msgspec.json.encode(chosen)))
 
 
 def crds(namespace: str) -> list[dict[str, Any]]:

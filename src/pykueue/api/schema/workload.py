@@ -5,7 +5,6 @@ from __future__ import annotations
 from pykueue.api.schema.common import conditions, count32, label_63, quantity, subdomain, tolerations
 from pykueue.api.schema.dsl import (
     Node,
-    Rule,
     boolean,
     choice,
     derive,
@@ -22,13 +21,14 @@ from pykueue.api.schema.dsl import (
     time,
 )
 from pykueue.api.schema.pod_template import pod_template
+from pykueue.api.schema.workload_rules import V1BETA1_RULES, V1BETA2_RULES
 
 _EXACTLY_ONE = "exactly one of the fields in [universal individual] must be set"
 
 
 def workload() -> dict[str, Node]:
     """Schemas of Workload, by version."""
-    newest = root("pods that are admitted together", {"spec": _spec(), "status": _status()}, *_WORKLOAD_RULES)
+    newest = root("pods that are admitted together", {"spec": _spec(), "status": _status()}, *V1BETA2_RULES)
     return {"v1beta2": newest, "v1beta1": derive(newest, _V1BETA1)}
 
 
@@ -268,95 +268,7 @@ def _status() -> Node:
     )
 
 
-# --- rules on the whole object (§1.3, §1.6) --------------------------------------------------------------------------
-
-
-def _is_true(subject: str, condition: str) -> str:
-    return (
-        f"has({subject}.status) && has({subject}.status.conditions) && "
-        f"{subject}.status.conditions.exists(c, c.type == '{condition}' && c.status == 'True')"
-    )
-
-
-def _both(field: str) -> str:
-    return f"has(oldSelf.spec.{field}) && has(self.spec.{field})"
-
-
-def _same_while_reserved(field: str, member: str, also: str = "") -> str:
-    path = f"{field}.{member}" if member else field
-    same = f"oldSelf.spec.{path} == self.spec.{path}"
-    return f"({_RESERVED_BEFORE} && {_both(field)}{also}) ? {same} : true"
-
-
-_RESERVED_BEFORE = _is_true("oldSelf", "QuotaReserved")
-_WHILE = "is immutable while workload quota reserved"
-_COUNTS_AGREE: Rule = (
-    "podSetAssignments must have the same number of podSets as the spec",
-    (
-        f"{_is_true('self', 'QuotaReserved')} && has(self.status.admission) ? "
-        "size(self.spec.podSets) == size(self.status.admission.podSetAssignments) : true"
-    ),
-)
-_QUEUE_NAME: Rule = (
-    f"queueName {_WHILE}",
-    (
-        f"(({_RESERVED_BEFORE}) && ({_is_true('self', 'QuotaReserved')})) ? "
-        "((has(oldSelf.spec.queueName) == has(self.spec.queueName)) && "
-        "(!has(oldSelf.spec.queueName) || oldSelf.spec.queueName == self.spec.queueName)) : true"
-    ),
-)
-
-
-def _or_zero(subject: str) -> str:
-    field = f"{subject}.spec.maximumExecutionTimeSeconds"
-    return f"(has({field})?{field}:0)"
-
-
-_EXECUTION_TIME: Rule = (
-    f"maximumExecutionTimeSeconds {_WHILE}",
-    (
-        f"(({_is_true('oldSelf', 'Admitted')}) && ({_is_true('self', 'Admitted')}))?"
-        f"({_or_zero('oldSelf')} ==  {_or_zero('self')}):true"
-    ),
-)
-_PRIORITY_CLASS_REF: tuple[Rule, ...] = (
-    (
-        f"priorityClassRef {_WHILE}",
-        (
-            f"({_RESERVED_BEFORE}) ? (!has(oldSelf.spec.priorityClassRef) && !has(self.spec.priorityClassRef)) || "
-            f"({_both('priorityClassRef')}) : true"
-        ),
-    ),
-    (f"priorityClassRef.group {_WHILE}", _same_while_reserved("priorityClassRef", "group")),
-    (f"priorityClassRef.kind {_WHILE}", _same_while_reserved("priorityClassRef", "kind")),
-    (
-        "priorityClassRef.name is immutable for scheduling.k8s.io/priorityclass while workload quota reserved",
-        _same_while_reserved(
-            "priorityClassRef",
-            "name",
-            " && self.spec.priorityClassRef.group == 'scheduling.k8s.io'"
-            " && self.spec.priorityClassRef.kind == 'PriorityClass'",
-        ),
-    ),
-)
-_PRIORITY_CLASS_SOURCE: tuple[Rule, ...] = (
-    (
-        f"priorityClassSource {_WHILE}",
-        (
-            f"({_RESERVED_BEFORE} && {_both('priorityClassSource')}) ? "
-            "(oldSelf.spec.priorityClassSource == self.spec.priorityClassSource) : true"
-        ),
-    ),
-    (
-        f"priorityClassName {_WHILE} and priorityClassSource is not equal to kueue.x-k8s.io/workloadpriorityclass",
-        (
-            f"({_RESERVED_BEFORE} && {_both('priorityClassSource')} && "
-            "(self.spec.priorityClassSource != 'kueue.x-k8s.io/workloadpriorityclass') && "
-            f"{_both('priorityClassName')}) ? (oldSelf.spec.priorityClassName == self.spec.priorityClassName) : true"
-        ),
-    ),
-)
-_WORKLOAD_RULES = (_COUNTS_AGREE, *_PRIORITY_CLASS_REF, _QUEUE_NAME, _EXECUTION_TIME)
+# --- v1beta1 (§1.6) --------------------------------------------------------------------------------------------------
 
 _ASSIGNMENT = "status.admission.podSetAssignments[]"
 _UNBOUNDED_REQUESTS = (
@@ -375,7 +287,7 @@ _DOMAIN = obj(
     },
 )
 _V1BETA1 = {
-    "": rules(_COUNTS_AGREE, *_PRIORITY_CLASS_SOURCE, _QUEUE_NAME, _EXECUTION_TIME),
+    "": rules(*V1BETA1_RULES),
     "spec": edit(
         required=["podSets"],
         x_kubernetes_validations=[
