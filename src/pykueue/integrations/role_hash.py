@@ -94,7 +94,7 @@ def _quantities(requests: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 def _canonical(value: Any, key: str) -> Any:
     """The value with the API's field order; empty lists and maps are unset."""
-    if value is None or value == [] or value == {}:
+    if value is None or value in ([], {}):
         return None
     if isinstance(value, Mapping):
         return {
@@ -121,4 +121,4 @@ def _order(value: Mapping[str, Any], key: str) -> Any:
 
 
 def _is_set(value: Any) -> bool:
-    return value is not None and value != "" and value != [] and value != {}
+    return value is not None and value not in ("", [], {})
