@@ -15,7 +15,13 @@ from typing import Any
 import yaml
 from msgspec.structs import replace
 
-from pykueue.api.configuration.types import MINUTE_US, Configuration, IncrementalDispatcherConfig, WaitForPodsReady
+from pykueue.api.configuration.types import (
+    MINUTE_US,
+    Configuration,
+    IncrementalDispatcherConfig,
+    LabelSelector,
+    WaitForPodsReady,
+)
 from pykueue.api.configuration.wire import read_struct, read_yaml, write_struct
 
 GROUP = "config.kueue.x-k8s.io"
@@ -65,7 +71,15 @@ def decode(text: str, *, namespace: str = DEFAULT_NAMESPACE) -> tuple[Configurat
     switches: dict[str, Any] = {}
     if version == _V1BETA1:
         switches = _take_v1beta1_fields(raw, faults)
-    config = _with_defaults(read_struct(Configuration, raw, "", faults), raw, namespace)
+    config = read_struct(Configuration, raw, "", faults)
+    if faults:
+        return config, faults
+    for path, selector in (
+        ("managedJobsNamespaceSelector", raw.get("managedJobsNamespaceSelector")),
+        ("metrics.localQueueMetrics.localQueueSelector", config.metrics.local_queue_metrics.local_queue_selector),
+    ):
+        read_struct(LabelSelector, selector or {}, path, faults)
+    config = _with_defaults(config, raw, namespace)
     if version == _V1BETA1:
         return _from_v1beta1(config, raw, switches), faults
     return _with_v1beta2_defaults(config, raw), faults
@@ -114,7 +128,7 @@ def _with_defaults(config: Configuration, raw: Mapping[str, Any], namespace: str
 def _with_v1beta2_defaults(config: Configuration, raw: Mapping[str, Any]) -> Configuration:
     wait = config.wait_for_pods_ready or WaitForPodsReady()
     config = replace(config, wait_for_pods_ready=_with_recovery_timeout(wait, raw))
-    if config.fair_sharing is not None and "preemptionStrategies" not in raw.get("fairSharing", {}):
+    if config.fair_sharing is not None and "preemptionStrategies" not in raw["fairSharing"]:
         # Kueue parity: config.md §2 - the field is required in v1beta2, so its absence is for validation to tell.
         config = replace(config, fair_sharing=replace(config.fair_sharing, preemption_strategies=()))
     multi_kueue = config.multi_kueue
@@ -130,7 +144,7 @@ def _from_v1beta1(config: Configuration, raw: Mapping[str, Any], switches: Mappi
     if not switches.get("waitForPodsReady.enable") or wait is None:
         config = replace(config, wait_for_pods_ready=None)
     else:
-        written = raw.get("waitForPodsReady", {})
+        written = raw["waitForPodsReady"]
         if written.get("timeout") is None:
             wait = replace(wait, timeout_us=5 * MINUTE_US)
         if written.get("blockAdmission") is None:

@@ -20,6 +20,19 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
 
 
+class LabelSelectorRequirement(_Struct, frozen=True):
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(_Struct, frozen=True):
+    """The form of a label selector. Selectors are kept raw, as `matches_labels` takes them, and only checked against this."""
+
+    match_labels: Mapping[str, str] = {}
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+
 class WebhookServer(_Struct, frozen=True):
     port: int = 9443
     host: str = ""

@@ -25,13 +25,11 @@ _NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "an i
 
 def read_yaml(text: str) -> tuple[dict[str, Any], list[str]]:
     """The document as a mapping, and its faults: bad syntax, duplicate fields, not a mapping."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         document = loader.get_single_data()
     except yaml.YAMLError as error:
         return {}, [f"cannot be read as YAML: {' '.join(str(error).split())}"]
-    finally:
-        loader.dispose()
     if document is None:
         document = {}
     if not isinstance(document, dict):
@@ -84,6 +82,8 @@ class _Loader(yaml.SafeLoader):
         result: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "found a key that is not text", key_node.start_mark)
             self._path.append(str(key))
             if key in result:
                 self.duplicates.append(f'duplicate field "{".".join(self._path)}"')

@@ -148,6 +148,15 @@ def test_fields_without_effect_of_v1beta1_are_accepted():
             ['unknown field "visibilityServer"', 'unknown field "metrics.customLabels[1].sourceKind"'],
             id="of v1beta2",
         ),
+        pytest.param(
+            V2 + "managedJobsNamespaceSelector: {matchLabels: {a: 1}, matchExpression: []}",
+            [
+                "managedJobsNamespaceSelector.matchLabels[a]: must be a string, not 1",
+                'unknown field "managedJobsNamespaceSelector.matchExpression"',
+            ],
+            id="a malformed selector",
+        ),
+        pytest.param(V2 + "waitForPodsReady: 5", ["waitForPodsReady: must be a mapping, not 5"], id="not a stanza"),
         pytest.param("[]", ["must be a mapping with apiVersion and kind"], id="not a mapping"),
         pytest.param(
             "apiVersion: v1\nkind: Pod",
