@@ -103,7 +103,7 @@ class ApiError(PykueueError):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details is not None:
             status["details"] = dict(self.details)
         return status
 
@@ -234,7 +234,8 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> I
         }
         for e in errors
     ]
-    details = {"name": name, "group": group, "kind": kind, "causes": causes}
+    named = {"name": name, "group": group, "kind": kind}
+    details = {**{key: value for key, value in named.items() if value}, "causes": causes}
     return Invalid(f'{qualified} "{name}" is invalid: {join_field_errors(errors)}', details=details)
 
 

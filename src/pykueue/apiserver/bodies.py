@@ -36,8 +36,13 @@ _YamlLoader.yaml_implicit_resolvers = {
 }
 
 
-def read_object(request: HttpRequest) -> tuple[dict[str, Any], list[str]]:
+def read_object(request: HttpRequest, kind: str = "", *, custom: bool = False) -> tuple[dict[str, Any], list[str]]:
     """Decode a body that is a whole object.
+
+    Args:
+        request: the request.
+        kind: what the body should be, for error messages.
+        custom: custom resources have no protobuf form.
 
     Returns:
         The object, and the faults of strict decoding that syntax alone shows (duplicate fields).
@@ -47,11 +52,17 @@ def read_object(request: HttpRequest) -> tuple[dict[str, Any], list[str]]:
         UnsupportedMediaType: neither JSON nor YAML.
         RequestEntityTooLarge: more than 3 MiB.
     """
-    if request.content_type not in OBJECT_TYPES:
-        raise unsupported_media_type(request.content_type, ("application/json", "application/yaml"))
-    decoded, faults = read_any(request)
+    if request.content_type not in OBJECT_TYPES or (custom and request.content_type == protobuf.MEDIA_TYPE):
+        accepted = ["application/json", "application/yaml", *(() if custom else (protobuf.MEDIA_TYPE,))]
+        raise unsupported_media_type(accepted)
+    unrecognized = f"the object provided is unrecognized (must be of type {kind or 'object'}): "
+    try:
+        decoded, faults = read_any(request)
+    except BadRequest as error:
+        raise BadRequest(unrecognized + error.message) from error
     if not isinstance(decoded, dict):
-        raise BadRequest("the body of the request was empty or not an object; send a JSON or YAML object")
+        found = "nothing" if decoded is None else type(decoded).__name__
+        raise BadRequest(f"{unrecognized}the body must be an object, but is {found}")
     return decoded, faults
 
 
@@ -86,27 +97,44 @@ def read_any(request: HttpRequest) -> tuple[Any, list[str]]:
             return msgspec.json.decode(body), []
         return _decode_noting_duplicates(bytes(body))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRequest(f"the object provided is unrecognized (must be valid JSON): {error}") from error
+        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
 
 
-def check_kind(obj: Obj, kind: str, api_version: str) -> None:
-    """An object must say which kind it is, and the same as its URL.
+def check_kind(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:
+    """An object must be of its URL's kind. A built-in kind may be left unsaid; it is filled in.
 
     Raises:
-        BadRequest: it says nothing, or something else.
+        BadRequest: it is of another kind or version; or, for a custom resource, does not say.
     """
+    kind = resource.kind
     said_kind, said_version = obj.get("kind"), obj.get("apiVersion")
-    if not said_kind:
-        raise BadRequest(f"Object 'Kind' is missing in '{_excerpt(obj)}'")
-    if not said_version:
-        raise BadRequest(f"Object 'apiVersion' is missing in '{_excerpt(obj)}'")
-    if said_kind != kind:
+    if resource.custom:
+        if not said_kind:
+            raise BadRequest(f"Object 'Kind' is missing in '{_excerpt(obj)}'")
+        if not said_version:
+            raise BadRequest(f"Object 'apiVersion' is missing in '{_excerpt(obj)}'")
+    if (said_kind or kind.kind, said_version or kind.api_version) == (kind.kind, kind.api_version):
+        return obj if said_kind and said_version else {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
+    if resource.custom and said_kind == kind.kind:
         raise BadRequest(
-            f'{said_kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind}: the URL is of kind {kind}'
+            f"the API version in the data ({said_version}) does not match the expected API version ({kind.api_version})"
         )
-    if said_version != api_version:
+    version = str(said_version).rpartition("/")[2]
+    raise BadRequest(
+        f'{said_kind} in version "{version}" cannot be handled as a {kind.kind}: send a {kind.kind} of {kind.api_version}'
+    )
+
+
+def check_said_kind(obj: Obj, kind: str, api_version: str) -> None:
+    """Bodies of sub-resources and reviews have a kind of their own; it may be left unsaid.
+
+    Raises:
+        BadRequest: it is another one.
+    """
+    if (obj.get("kind") or kind, obj.get("apiVersion") or api_version) != (kind, api_version):
+        version = str(obj.get("apiVersion")).rpartition("/")[2]
         raise BadRequest(
-            f"the API version in the data ({said_version}) does not match the expected API version ({api_version})"
+            f'{obj.get("kind")} in version "{version}" cannot be handled as a {kind}: send a {kind} of {api_version}'
         )
 
 
@@ -122,7 +150,7 @@ def decode(resource: Resource, obj: Obj, request: HttpRequest, duplicates: Seque
     mode = request.query.get("fieldValidation") or "Warn"
     if mode not in {"Strict", "Warn", "Ignore"}:
         error = FieldError(
-            "Unsupported value", "fieldValidation", f'"{mode}"', 'supported values: "Ignore", "Strict", "Warn"'
+            "Unsupported value", "fieldValidation", f'"{mode}"', 'supported values: "", "Ignore", "Strict", "Warn"'
         )
         raise invalid("meta.k8s.io", "CreateOptions", "", [error])
     unknown: Sequence[str] = ()
@@ -140,11 +168,10 @@ def decode(resource: Resource, obj: Obj, request: HttpRequest, duplicates: Seque
     raise BadRequest(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {said}')
 
 
-def unsupported_media_type(found: str, accepted: Sequence[str]) -> UnsupportedMediaType:
-    """The 415 for a body; protobuf is spoken by Kubernetes alone."""
-    return UnsupportedMediaType(
-        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)} (found {found!r})"
-    )
+def unsupported_media_type(accepted: Sequence[str]) -> UnsupportedMediaType:
+    """The 415 for a body."""
+    said = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    return UnsupportedMediaType(said)
 
 
 def _decode_noting_duplicates(body: bytes) -> tuple[Any, list[str]]:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pykueue.api.errors import BadRequest, FieldError, invalid
+from pykueue.api.errors import BadRequest, Conflict, FieldError, invalid
 from pykueue.api.instant import SECOND_US, Instant, format_time, parse_time
 from pykueue.api.objects import Obj, ObjectKey, finalizers, generation, is_deleting, key, metadata, with_metadata
-from pykueue.apiserver.backend import Backend, conflict
+from pykueue.apiserver.backend import Backend
 from pykueue.apiserver.bodies import read_any
 from pykueue.apiserver.messages import HttpRequest, Target
 from pykueue.apiserver.reads import selection
@@ -156,7 +156,7 @@ def read_options(request: HttpRequest) -> DeleteOptions:
             "Unsupported value",
             "propagationPolicy",
             f'"{policy}"',
-            'supported values: "Background", "Foreground", "Orphan"',
+            'supported values: "Foreground", "Background", "Orphan", "nil"',
         )
     if grace_s is not None and (not isinstance(grace_s, int) or isinstance(grace_s, bool)):
         raise BadRequest("gracePeriodSeconds of DeleteOptions must be a whole number of seconds")
@@ -177,12 +177,27 @@ def _bad_option(type_: str, path: str, value: str, detail: str) -> Exception:
 
 def _check_preconditions(resource: Resource, obj: Obj, options: DeleteOptions) -> None:
     meta = metadata(obj)
-    if options.uid and options.uid != meta.get("uid"):
-        why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta.get('uid')}). The object might have been deleted and then recreated"
-        raise conflict(resource, str(meta.get("name")), why)
-    if options.resource_version and options.resource_version != meta.get("resourceVersion"):
-        why = f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record ({meta.get('resourceVersion')}). The object might have been modified"
-        raise conflict(resource, str(meta.get("name")), why)
+    uid, version = meta.get("uid"), meta.get("resourceVersion")
+    if options.uid and options.uid != uid:
+        known = f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid})"
+        raise _unmet(resource, obj, f"{known}. The object might have been deleted and then recreated")
+    if options.resource_version and options.resource_version != version:
+        asked = f"the ResourceVersion in the precondition ({options.resource_version})"
+        raise _unmet(
+            resource,
+            obj,
+            f"{asked} does not match the ResourceVersion in record ({version}). The object might have been modified",
+        )
+
+
+def _unmet(resource: Resource, obj: Obj, why: str) -> Conflict:
+    """Kubernetes names the kind here, not the resource."""
+    kind, name = resource.kind, metadata(obj).get("name")
+    qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    said = {"name": name, "group": kind.group, "kind": kind.kind}
+    return Conflict(
+        f'Operation cannot be fulfilled on {qualified} "{name}": {why}', details={k: v for k, v in said.items() if v}
+    )
 
 
 def _decided(held: Any) -> bool:

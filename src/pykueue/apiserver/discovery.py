@@ -173,6 +173,10 @@ def version_info() -> dict[str, Any]:
     return {
         "major": major,
         "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
         "gitVersion": f"{KUBERNETES_VERSION}+pykueue",
         "gitCommit": "",
         "gitTreeState": "clean",

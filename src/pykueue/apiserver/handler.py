@@ -76,7 +76,7 @@ class ApiHandler:
                 return found
         target = parse_target(request.path)
         if target is None:
-            raise NotFound("the server could not find the requested resource")
+            raise NotFound("the server could not find the requested resource", details={})
         if (reviewed := review(self.backend, request, target)) is not None:
             return Response(201, reviewed)
         resource = self.backend.registry.get(target.group, target.version, target.plural)
@@ -107,10 +107,10 @@ class ApiHandler:
             MethodNotAllowed: the resource does not know the verb.
         """
         if target.namespace and not resource.kind.namespaced:
-            raise NotFound("the server could not find the requested resource")
+            raise NotFound("the server could not find the requested resource", details={})
         if target.subresource:
             if target.subresource not in resource.subresources:
-                raise NotFound("the server could not find the requested resource")
+                raise NotFound("the server could not find the requested resource", details={})
             return "create" if request.method == "POST" else _OBJECT_VERBS.get(request.method, "")
         verb = (_OBJECT_VERBS if target.name else _COLLECTION_VERBS).get(request.method, "")
         if verb in {"get", "list"} and request.flag("watch"):
@@ -121,12 +121,7 @@ class ApiHandler:
             and verb in {"create", "update", "patch", "delete", "get", "deletecollection"}
         )
         if verb not in resource.verbs or unscoped:
-            raise MethodNotAllowed(
-                "the server does not allow this method on the requested resource",
-                details={"kind": resource.kind.plural, "group": resource.kind.group}
-                if resource.kind.group
-                else {"kind": resource.kind.plural},
-            )
+            raise MethodNotAllowed("the server does not allow this method on the requested resource", details={})
         return verb
 
     def _authorize(self, request: HttpRequest, verb: str, target: Target) -> None:
@@ -173,7 +168,7 @@ class ApiHandler:
                 return Response(200, reads.get(backend, request, resource, target))
             case "status", "PATCH":
                 return _written(patch(backend, request, resource, target))
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise MethodNotAllowed("the server does not allow this method on the requested resource", details={})
 
     def _unnamed(self, request: HttpRequest, target: Target) -> Answer:
         """POST to the collection `bindings`; any other unknown resource is not there."""
@@ -184,7 +179,7 @@ class ApiHandler:
             and pods is not None
         ):
             return Response(201, subresources.bind(self.backend, request, pods, target))
-        raise NotFound("the server could not find the requested resource")
+        raise NotFound("the server could not find the requested resource", details={})
 
 
 def check_write_options(request: HttpRequest) -> None:
@@ -201,7 +196,7 @@ def check_write_options(request: HttpRequest) -> None:
             "meta.k8s.io",
             options,
             "",
-            [FieldError("Unsupported value", "dryRun", f'"{dry_run}"', 'supported values: "All"')],
+            [FieldError("Unsupported value", "dryRun", f'["{dry_run}"]', 'supported values: "All"')],
         )
     manager = request.query.get("fieldManager", "")
     if len(manager) > 128:

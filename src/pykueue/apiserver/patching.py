@@ -12,7 +12,7 @@ from typing import Any
 from pykueue.api.errors import BadRequest, Invalid
 from pykueue.api.objects import Obj, metadata, with_metadata
 from pykueue.apiserver.backend import Backend
-from pykueue.apiserver.bodies import decode, read_any, unsupported_media_type
+from pykueue.apiserver.bodies import check_kind, decode, read_any, unsupported_media_type
 from pykueue.apiserver.messages import HttpRequest, Target
 from pykueue.apiserver.patch.json_patch import MalformedPatch, PatchFailed, apply_json_patch
 from pykueue.apiserver.patch.merge import apply_merge_patch
@@ -38,8 +38,11 @@ def patch(backend: Backend, request: HttpRequest, resource: Resource, target: Ta
 
     def change(old: Obj) -> Obj:
         patched = make(old)
-        if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
-            raise BadRequest("the patch does not leave an object with metadata")
+        if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), Mapping):
+            raise BadRequest(
+                f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+            )
+        patched = check_kind(patched, resource)
         decoded, said = decode(resource, patched, request, duplicates)
         warnings[:] = said
         if metadata(decoded).get("resourceVersion") is None:
@@ -68,7 +71,7 @@ def patcher(resource: Resource, content_type: str, body: Any) -> Callable[[Obj],
         case "application/strategic-merge-patch+json" if not resource.custom:
             return lambda old: apply_strategic_patch(old, body, resource.schema)
         case _:
-            raise unsupported_media_type(content_type, accepted_types(resource))
+            raise unsupported_media_type(accepted_types(resource))
 
 
 def _json_patched(old: Obj, body: Any) -> Any:

@@ -70,17 +70,14 @@ def list_(backend: Backend, request: HttpRequest, resource: Resource, target: Ta
         except Expired as error:
             raise Expired(_TOO_OLD) from error
     elif match == "Exact":
+        if not asked:
+            raise _bad_match("Forbidden", None, "resourceVersionMatch is forbidden unless resourceVersion is provided")
         if not wanted:
-            raise _bad_match(
-                match,
-                "resourceVersionMatch is forbidden unless resourceVersion is provided"
-                if not asked
-                else 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"',
-            )
+            raise _bad_match("Forbidden", None, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
         revision = wanted
         found = storage.list_at(revision, namespace)
     elif match not in {"", "NotOlderThan"}:
-        raise _bad_match(match, 'supported values: "", "Exact", "NotOlderThan"')
+        raise _bad_match("Unsupported value", f'"{match}"', 'supported values: "Exact", "NotOlderThan", ""')
     else:
         found = storage.list(namespace)
     if resource.convert is not None:
@@ -104,7 +101,7 @@ def watch(backend: Backend, request: HttpRequest, resource: Resource, target: Ta
     sends_initial = request.flag("sendInitialEvents")
     bookmarks = request.flag("allowWatchBookmarks")
     if sends_initial and request.query.get("resourceVersionMatch") != "NotOlderThan":
-        raise _bad_match("", 'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"')
+        raise _bad_match("Forbidden", None, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
     starts_now = sends_initial or (not wanted and "sendInitialEvents" not in request.query)
     initial: Sequence[Obj] = ()
     after = backend.store.revision
@@ -170,23 +167,21 @@ def _read_token(text: str) -> _Token:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token)
     except (ValueError, msgspec.DecodeError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
 
 
 def _revision(backend: Backend, text: str | None) -> int:
     """The wanted revision, 0 for any.
 
     Raises:
-        Invalid: it is not a number.
+        BadRequest: it is not a number.
         Timeout: it is in the future, as after a restart with `--memory`.
     """
     if not text or text == "0":
         return 0
     if not text.isascii() or not text.isdigit():
-        error = FieldError(
-            "Invalid value", "resourceVersion", f'"{text}"', "strconv.ParseUint: parsing: invalid syntax"
-        )
-        raise invalid("meta.k8s.io", "ListOptions", "", [error])
+        fault = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise BadRequest(f"invalid resource version: {fault}")
     revision = int(text)
     if revision > backend.store.revision:
         causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
@@ -197,8 +192,5 @@ def _revision(backend: Backend, text: str | None) -> int:
     return revision
 
 
-def _bad_match(match: str, detail: str) -> Exception:
-    error = FieldError(
-        "Forbidden" if not match else "Invalid value", "resourceVersionMatch", f'"{match}"' if match else None, detail
-    )
-    return invalid("meta.k8s.io", "ListOptions", "", [error])
+def _bad_match(type_: str, value: str | None, detail: str) -> Exception:
+    return invalid("meta.k8s.io", "ListOptions", "", [FieldError(type_, "resourceVersionMatch", value, detail)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pykueue.apiserver.backend import Backend
-from pykueue.apiserver.bodies import check_kind, read_object
+from pykueue.apiserver.bodies import check_said_kind, read_object
 from pykueue.apiserver.messages import HttpRequest, Target
 
 _REASON = "the embedded server does not enforce authorization: every authenticated user may do everything"
@@ -34,9 +34,15 @@ def review(backend: Backend, request: HttpRequest, target: Target) -> dict[str, 
     kind = REVIEWS.get((target.group, target.plural))
     if kind is None or target.version != "v1" or request.method != "POST" or target.name:
         return None
-    body, _ = read_object(request)
-    check_kind(body, kind, f"{target.group}/v1")
-    return {**body, "metadata": body.get("metadata") or {}, "status": _status(kind, request)}
+    body, _ = read_object(request, kind)
+    check_said_kind(body, kind, f"{target.group}/v1")
+    return {
+        "apiVersion": f"{target.group}/v1",
+        "kind": kind,
+        **body,
+        "metadata": body.get("metadata") or {},
+        "status": _status(kind, request),
+    }
 
 
 def _status(kind: str, request: HttpRequest) -> dict[str, Any]:

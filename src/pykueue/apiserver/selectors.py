@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from pykueue.api.errors import BadRequest
+from pykueue.api.fields import LABEL_VALUE_TEXT
 from pykueue.api.objects import Obj, labels, name, namespace
 from pykueue.apiserver.resources import Resource, SelectableField
 
@@ -57,39 +58,36 @@ def _label_requirement(part: str, whole: str) -> _LabelTest:
     if found := _SET.fullmatch(part):
         key, wanted = found[1], frozenset(value.strip() for value in found[3].split(","))
         for value in wanted:
-            _check_value(value, whole)
+            _check_value(key, value)
         if found[2] == "in":
             return lambda values: values.get(key) in wanted
         return lambda values: values.get(key) not in wanted
     if found := _COMPARE.fullmatch(part):
-        return _comparison(found[1], found[2], found[3], whole)
+        return _comparison(found[1], found[2], found[3])
     raise BadRequest(
         f"unable to parse requirement: {part!r} in label selector {whole!r}; use for example a=b, a!=b, a in (b,c), a, !a"
     )
 
 
-def _comparison(key: str, operator: str, value: str, whole: str) -> _LabelTest:
+def _comparison(key: str, operator: str, value: str) -> _LabelTest:
     if operator in "<>":
         if not re.fullmatch(r"-?\d+", value):
             raise BadRequest(
-                f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                f"unable to parse requirement: values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
             )
         bound, sign = int(value), 1 if operator == ">" else -1
         return lambda values: (
             bool(re.fullmatch(r"-?\d+", values.get(key, ""))) and (int(values[key]) - bound) * sign > 0
         )
-    _check_value(value, whole)
+    _check_value(key, value)
     if operator == "!=":
         return lambda values: values.get(key) != value
     return lambda values: values.get(key) == value
 
 
-def _check_value(value: str, whole: str) -> None:
+def _check_value(key: str, value: str) -> None:
     if len(value) > 63 or not _VALUE.fullmatch(value):
-        raise BadRequest(
-            f"unable to parse label selector {whole!r}: {value!r}: a valid label must be an empty string or consist of alphanumeric "
-            "characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-        )
+        raise BadRequest(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": {LABEL_VALUE_TEXT}')
 
 
 _METADATA: Mapping[str, SelectableField] = {"metadata.name": name, "metadata.namespace": namespace}
@@ -111,7 +109,8 @@ def parse_field_selector(text: str, resource: Resource) -> Predicate | None:
         path, operator, value = found[1], found[2], re.sub(r"\\([\\,=])", r"\1", found[3])
         read = _METADATA.get(path) or resource.fields.get(path)
         if read is None:
-            raise BadRequest(f"field label not supported: {path}")
+            known = ", ".join(f'"{name}"' for name in (*_METADATA, *resource.fields))
+            raise BadRequest(f'"{path}" is not a known field selector: only {known}')
         tests.append(_field_test(read, value, negate=operator == "!="))
     if not tests:
         return None

@@ -69,6 +69,7 @@ class Strategy:
         has_generation: whether `metadata.generation` counts changes outside of metadata and status.
         has_status: whether `status` belongs to the `status` sub-resource: dropped on create, kept on updates of the object.
         create_on_update: whether PUT of a missing object creates it (Lease, Event and a few others).
+        unconditional_update: whether PUT may leave out the resource version (custom resources: never).
         default_propagation: what deletion without a `propagationPolicy` means: `Background` or `Orphan` (Job).
         generated_name_max: longest base that `generateName` is cut to before its random suffix.
     """
@@ -76,6 +77,7 @@ class Strategy:
     has_generation: bool = True
     has_status: bool = True
     create_on_update: bool = False
+    unconditional_update: bool = True
     default_propagation: str = "Background"
     generated_name_max: int = 58
 

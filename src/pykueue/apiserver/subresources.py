@@ -13,7 +13,7 @@ from pykueue.api.instant import format_time
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj, ObjectKey, get_path, is_deleting, labels, matches_labels, metadata, with_metadata
 from pykueue.apiserver.backend import Backend
-from pykueue.apiserver.bodies import check_kind, read_any, read_object
+from pykueue.apiserver.bodies import check_said_kind, read_any, read_object
 from pykueue.apiserver.deletes import delete_object, read_options
 from pykueue.apiserver.messages import HttpRequest, Target
 from pykueue.apiserver.patching import patcher
@@ -54,7 +54,7 @@ def write_scale(backend: Backend, request: HttpRequest, resource: Resource, targ
         wanted = body if request.method == "PUT" else patcher(resource, request.content_type, body)(scale)
         if not isinstance(wanted, Mapping):
             raise BadRequest("the body of the request is not a Scale object")
-        check_kind(wanted, "Scale", "autoscaling/v1")
+        check_said_kind(wanted, "Scale", "autoscaling/v1")
         if metadata(wanted).get("name") != target.name:
             raise BadRequest(
                 f"the name of the object ({metadata(wanted).get('name', '')}) does not match the name on the URL ({target.name})"
@@ -85,7 +85,7 @@ def bind(backend: Backend, request: HttpRequest, resource: Resource, target: Tar
         ApiError: refused.
     """
     body, _ = read_object(request)
-    check_kind(body, "Binding", "v1")
+    check_said_kind(body, "Binding", "v1")
     name = target.name or str(metadata(body).get("name") or "")
     node = get_path(body, "target", "name")
     if not node or get_path(body, "target", "kind") not in {None, "", "Node"}:
@@ -129,7 +129,7 @@ def evict(backend: Backend, request: HttpRequest, resource: Resource, target: Ta
         ApiError: refused.
     """
     body, _ = read_object(request)
-    check_kind(body, "Eviction", "policy/v1")
+    check_said_kind(body, "Eviction", "policy/v1")
     key = ObjectKey(target.namespace, target.name)
     pod = backend.stored(resource, key)
     for budget in backend.list(_PDB, target.namespace):

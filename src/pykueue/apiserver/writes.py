@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pykueue.api.errors import AlreadyExists, BadRequest, FieldError, invalid
+from pykueue.api.fields import IMMUTABLE
 from pykueue.api.instant import format_time
 from pykueue.api.objects import Obj, ObjectKey, is_deleting, metadata, with_metadata
 from pykueue.api.objects import key as key_of
@@ -59,8 +60,8 @@ def create(backend: Backend, request: HttpRequest, resource: Resource, target: T
     Raises:
         ApiError: refused.
     """
-    body, duplicates = read_object(request)
-    check_kind(body, resource.kind.kind, resource.kind.api_version)
+    body, duplicates = read_object(request, resource.kind.kind, custom=resource.custom)
+    body = check_kind(body, resource)
     obj, warnings = decode(resource, body, request, duplicates)
     if metadata(obj).get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
@@ -101,8 +102,8 @@ def update(backend: Backend, request: HttpRequest, resource: Resource, target: T
     Raises:
         ApiError: refused.
     """
-    body, duplicates = read_object(request)
-    check_kind(body, resource.kind.kind, resource.kind.api_version)
+    body, duplicates = read_object(request, resource.kind.kind, custom=resource.custom)
+    body = check_kind(body, resource)
     obj, warnings = decode(resource, body, request, duplicates)
     obj = _placed(resource, obj, target)
     if metadata(obj).get("name") != target.name:
@@ -113,9 +114,10 @@ def update(backend: Backend, request: HttpRequest, resource: Resource, target: T
         if target.subresource or not resource.strategy.create_on_update:
             raise not_found(resource, target.name)
         return create_object(backend, request, resource, with_metadata(obj, resourceVersion=None))
-    if resource.custom and not metadata(obj).get("resourceVersion"):
+    needs_version = resource.custom or not resource.strategy.unconditional_update
+    if needs_version and not metadata(obj).get("resourceVersion"):
         error = FieldError("Invalid value", "metadata.resourceVersion", "0", "must be specified for an update")
-        raise invalid(resource.kind.group, resource.kind.kind, target.name, [error])
+        raise invalid(resource.kind.group, resource.kind.plural, target.name, [error])
     written = update_object(backend, request, resource, target, lambda _: obj)
     written.warnings[:0] = warnings
     return written
@@ -143,7 +145,7 @@ def update_object(
     wanted = change(old)
     if wanted is old:
         return Written(old)
-    _check_preconditions(resource, wanted, old)
+    _check_preconditions(request, resource, wanted, old)
     new = _with_identity(wanted, old)
     context = backend.context(request)
     new = strategy.prepare_update(strategy.default(new), old, subresource, context)
@@ -195,7 +197,7 @@ def _create_named(backend: Backend, request: HttpRequest, resource: Resource, ob
     backend.admission.validate(admission)
     warnings = list(strategy.warnings(obj, None))
     if backend.storage(resource).get(key) is not None:
-        raise AlreadyExists(f'{resource.qualified} "{key.name}" already exists', details=details(resource, key.name))
+        raise _already_exists(backend, resource, key)
     if context.dry_run:
         return Written(obj, created=True, warnings=warnings)
     stored = backend.store.put(resource.storage_name, key, resource.to_storage(obj), None)
@@ -221,11 +223,17 @@ def _placed(resource: Resource, obj: Obj, target: Target) -> Obj:
     return obj if said else with_metadata(obj, namespace=target.namespace)
 
 
-def _check_preconditions(resource: Resource, wanted: Obj, old: Obj) -> None:
+def _check_preconditions(request: HttpRequest, resource: Resource, wanted: Obj, old: Obj) -> None:
     """A writer that names a resource version or UID means that very state or object."""
     asked, present = metadata(wanted), metadata(old)
     if (uid := asked.get("uid")) and uid != present.get("uid"):
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {present.get('uid')}"
+        if request.method == "PATCH":
+            error = FieldError("Invalid value", "metadata.uid", f'"{uid}"', IMMUTABLE)
+            raise invalid(resource.kind.group, resource.kind.kind, str(present.get("name")), [error])
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {_registry_key(resource, old)}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {present.get('uid')}"
+        )
         raise conflict(resource, str(present.get("name")), why)
     if (version := asked.get("resourceVersion")) and version != present.get("resourceVersion"):
         raise conflict(resource, str(present.get("name")), MODIFIED_MEANWHILE)
@@ -278,6 +286,19 @@ def _admission(
 def _refuse_faults(resource: Resource, name: str, faults: Sequence[FieldError]) -> None:
     if faults:
         raise invalid(resource.kind.group, resource.kind.kind, name, faults)
+
+
+def _already_exists(backend: Backend, resource: Resource, key: ObjectKey) -> AlreadyExists:
+    said = f'{resource.qualified} "{key.name}" already exists'
+    if is_deleting(backend.stored(resource, key)):
+        said = f"object is being deleted: {said}"
+    return AlreadyExists(said, details=details(resource, key.name))
+
+
+def _registry_key(resource: Resource, obj: Obj) -> str:
+    """Where Kubernetes would keep the object; a part of its conflict message."""
+    group = f"{resource.kind.group}/" if resource.custom else ""
+    return f"/registry/{group}{resource.kind.plural}/{key_of(obj)}"
 
 
 def _same(new: Obj, old: Obj) -> bool:

@@ -109,13 +109,13 @@ def test_yaml_bodies_are_read_like_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "want_status", "want"),
     [
-        (b"{", "application/json", 400, "must be valid JSON"),
-        (b"[]", "application/json", 400, "not an object"),
-        (b"", "application/json", 400, "not an object"),
+        (b"{", "application/json", 400, "(must be of type ConfigMap): couldn't get version/kind; json parse error"),
+        (b"[]", "application/json", 400, "the body must be an object, but is list"),
+        (b"", "application/json", 400, "the body must be an object, but is nothing"),
         (b"x", "text/plain", 415, "the body of the request was in an unknown format"),
         (b"k8s", "application/vnd.kubernetes.protobuf", 400, "magic number"),
         (b" " * (3 * 1024 * 1024 + 1), "application/json", 413, "limit is 3145728 bytes"),
-        (b'{"kind":"ConfigMap"}', "application/json", 400, "Object 'apiVersion' is missing"),
+        (b'{"kind":"Secret"}', "application/json", 400, "cannot be handled as a ConfigMap: send a ConfigMap of v1"),
     ],
 )  # fmt: skip
 def test_bodies_that_cannot_be_read(
