@@ -6,26 +6,29 @@ both at once. With a data directory it keeps its state and its certificates ther
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pykueue.api.errors import ConfigError
 from pykueue.api.instant import Instant
-from pykueue.api.kinds import NAMESPACE
+from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.apiserver.backend import AdmitAll, Backend
+from pykueue.apiserver.builtins.table import builtin_resources
+from pykueue.apiserver.crd import CustomResources, definition_resource
 from pykueue.apiserver.discovery import Discovery
 from pykueue.apiserver.durable import SqliteJournal
 from pykueue.apiserver.handler import ApiHandler, Page
 from pykueue.apiserver.http import Authenticator, HttpServer
 from pykueue.apiserver.inprocess import InProcessTransport
 from pykueue.apiserver.messages import HttpRequest, User
-from pykueue.apiserver.resources import Resource, ResourceRegistry
+from pykueue.apiserver.resources import Converter, Resource, ResourceRegistry
 from pykueue.apiserver.store import Store
 from pykueue.apiserver.tls import Identity, kubeconfig, load_identity
 from pykueue.apiserver.writes import create_object
@@ -60,8 +63,9 @@ class EmbeddedApiServer:
 
     def __init__(
         self,
-        resources: Sequence[Resource],
+        resources: Sequence[Resource] | None = None,
         *,
+        converters: Mapping[str, Converter] | None = None,
         data_dir: Path | None = None,
         sources: Sources | None = None,
         admission: AdmissionChain | None = None,
@@ -70,7 +74,8 @@ class EmbeddedApiServer:
         """Load the state, and make what every cluster has.
 
         Args:
-            resources: the built-in kinds.
+            resources: what is served from the start; Kubernetes' built-in kinds unless told otherwise.
+            converters: by API group, between versions of custom resources whose definitions ask for a webhook.
             data_dir: where state and certificates are kept; None keeps nothing.
             sources: of time and chance.
             admission: webhooks; see also `set_admission`.
@@ -83,13 +88,15 @@ class EmbeddedApiServer:
         self._data_dir = data_dir
         self._http: HttpServer | None = None
         self.registry = ResourceRegistry()
-        for resource in resources:
+        for resource in (*builtin_resources(), definition_resource()) if resources is None else resources:
             self.registry.add(resource)
         self.store = Store(SqliteJournal(data_dir) if data_dir is not None else None)
         self.backend = Backend(
             self.store, self.registry, sources.clock, sources.new_uid, sources.random_suffix, admission or AdmitAll()
         )
         self.handler = ApiHandler(self.backend, (Discovery(self.registry).page, *pages))
+        if self.registry.for_kind(CUSTOM_RESOURCE_DEFINITION) is not None:
+            self.custom_resources = CustomResources(self.backend, converters=converters, later=self._later)
         self._make_system_objects()
 
     def set_admission(self, admission: AdmissionChain) -> None:
@@ -133,6 +140,16 @@ class EmbeddedApiServer:
             await self._http.stop()
             self._http = None
         self.store.close()
+
+    @staticmethod
+    def _later(task: Callable[[], None]) -> None:
+        """Run a task after the present one; without a loop there is no write under way, so at once."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            task()
+        else:
+            loop.call_soon(task)
 
     def _identity(self, addresses: Sequence[str]) -> Identity:
         now = dt.datetime.now(dt.UTC)
