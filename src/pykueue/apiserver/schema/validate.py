@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,6 +23,7 @@ from pykueue.api.fields import duplicate, invalid, not_supported, render, requir
 from pykueue.apiserver.schema.formats import is_format
 from pykueue.apiserver.schema.paths import ABSENT, Path
 from pykueue.apiserver.schema.paths import render as render_path
+from pykueue.apiserver.schema.patterns import compile_pattern
 from pykueue.apiserver.schema.types import NO_LIMITS, Limits, Schema
 
 _BLOCKING_TYPES = frozenset(("Required value", "Too long", "Too many", "Unsupported value"))
@@ -184,7 +184,7 @@ def _format_check(format_: str) -> _Check | None:
 
 def _string_check(limits: Limits) -> _Check | None:
     shortest, longest = limits.min_length, limits.max_length
-    pattern = _compile_pattern(limits.pattern) if limits.pattern else None
+    pattern = compile_pattern(limits.pattern) if limits.pattern else None
     if shortest is None and longest is None and pattern is None:
         return None
 
@@ -304,7 +304,7 @@ def _combined(schema: Schema) -> _Check | None:
             found = _faults_of_each(any_of, value, path)
             if all(found):
                 faults.append(_whole(path, f'"{render_path(path)}" must validate at least one schema (anyOf)'))
-                faults.extend(min(found, key=lambda faulty: len(faulty)))
+                faults.extend(_shortest(found))
         if one_of:
             found = _faults_of_each(one_of, value, path)
             n_valid = sum(not faulty for faulty in found)
@@ -312,12 +312,12 @@ def _combined(schema: Schema) -> _Check | None:
                 how = f"Found {n_valid} valid alternatives" if n_valid else "Found none valid"
                 text = f'"{render_path(path)}" must validate one and only one schema (oneOf). {how}'
                 faults.append(_whole(path, text))
-                faults.extend(min(found, key=lambda faulty: len(faulty)))
+                faults.extend(_shortest(found))
         if all_of:
-            found = [faulty for faulty in _faults_of_each(all_of, value, path) if faulty]
-            for faulty in found:
+            before = len(faults)
+            for faulty in _faults_of_each(all_of, value, path):
                 faults.extend(faulty)
-            if found:
+            if len(faults) > before:
                 faults.append(_whole(path, f'"{render_path(path)}" must validate all the schemas (allOf)'))
         if not_ is not None and not _faults_of_each((not_,), value, path)[0]:
             faults.append(_whole(path, f'"{render_path(path)}" must not validate the schema (not)'))
@@ -330,6 +330,11 @@ def _faults_of_each(validators: Sequence[Validator], value: Any, path: Path) -> 
     for validate, faults in zip(validators, found, strict=True):
         validate(value, ABSENT, path, faults)
     return found
+
+
+def _shortest(found: Sequence[list[Fault]]) -> list[Fault]:
+    """The alternative that the value comes nearest to."""
+    return min(found, key=len)
 
 
 def _invalid(path: Path, value: Any, rule: str) -> Fault:
@@ -399,9 +404,3 @@ def _number(value: float) -> str:
 
 def _identity(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A Go (RE2) pattern as Python's: `$` is the end of the text alone, `\\z` is `\\Z`."""
-    translated = re.sub(r"(\\.)|\$", lambda m: {"\\z": r"\Z"}.get(m[1], m[1]) if m[1] else r"\Z", pattern)
-    return re.compile(translated, re.ASCII)
