@@ -65,12 +65,14 @@ def create(backend: Backend, request: HttpRequest, resource: Resource, target: T
     obj, warnings = decode(resource, body, request, duplicates)
     if metadata(obj).get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    obj = _placed(resource, obj, target)
+    obj = placed(resource, obj, target)
     written = create_object(backend, request, resource, obj)
     return Written(written.obj, created=True, warnings=[*warnings, *written.warnings])
 
 
-def create_object(backend: Backend, request: HttpRequest, resource: Resource, obj: Obj) -> Written:
+def create_object(
+    backend: Backend, request: HttpRequest, resource: Resource, obj: Obj, *, manages: bool = True
+) -> Written:
     """Create a decoded object whose namespace is set; `generateName` is tried anew while the names are taken.
 
     Raises:
@@ -78,7 +80,7 @@ def create_object(backend: Backend, request: HttpRequest, resource: Resource, ob
     """
     meta = metadata(obj)
     if meta.get("name"):
-        return _create_named(backend, request, resource, obj)
+        return _create_named(backend, request, resource, obj, manages=manages)
     base = meta.get("generateName")
     if not base:
         error = FieldError("Required value", "metadata.name", None, "name or generateName is required")
@@ -87,7 +89,7 @@ def create_object(backend: Backend, request: HttpRequest, resource: Resource, ob
     for _ in range(_NAME_ATTEMPTS):
         name = str(base)[: resource.strategy.generated_name_max] + backend.random_suffix()
         try:
-            return _create_named(backend, request, resource, with_metadata(obj, name=name))
+            return _create_named(backend, request, resource, with_metadata(obj, name=name), manages=manages)
         except AlreadyExists as error:
             taken = error
     raise AlreadyExists(
@@ -105,7 +107,7 @@ def update(backend: Backend, request: HttpRequest, resource: Resource, target: T
     body, duplicates = read_object(request, resource.kind.kind, custom=resource.custom)
     body = check_kind(body, resource)
     obj, warnings = decode(resource, body, request, duplicates)
-    obj = _placed(resource, obj, target)
+    obj = placed(resource, obj, target)
     if metadata(obj).get("name") != target.name:
         raise BadRequest(
             f"the name of the object ({metadata(obj).get('name', '')}) does not match the name on the URL ({target.name})"
@@ -169,7 +171,9 @@ def update_object(
     return Written(_stored_next(backend, resource, new, stored), warnings=warnings)
 
 
-def _create_named(backend: Backend, request: HttpRequest, resource: Resource, obj: Obj) -> Written:
+def _create_named(
+    backend: Backend, request: HttpRequest, resource: Resource, obj: Obj, *, manages: bool = True
+) -> Written:
     strategy, context = resource.strategy, backend.context(request)
     obj = with_metadata(
         obj,
@@ -182,8 +186,12 @@ def _create_named(backend: Backend, request: HttpRequest, resource: Resource, ob
     )
     key = key_of(obj)
     backend.check_namespace(resource, key)
-    obj = strategy.prepare_create(strategy.default(obj), context)
-    obj = note_manager(resource, obj, None, manager=request.field_manager, now=context.now, subresource="")
+    obj = strategy.default(obj)
+    if manages:
+        # Before the strategy and admission add what the writer did not ask for: nobody owns that.
+        if manages:
+        obj = note_manager(resource, obj, None,manager=request.field_manager, now=context.now, subresource="")
+    obj = strategy.prepare_create(obj, context)
     obj = strategy.admit(obj, None, "", context)
     target = Target(resource.kind.group, resource.kind.version, resource.kind.plural, key.namespace, key.name)
     admission = _admission(request, resource, target, obj, None)
@@ -204,7 +212,7 @@ def _create_named(backend: Backend, request: HttpRequest, resource: Resource, ob
     return Written(resource.from_storage(stored), created=True, warnings=warnings)
 
 
-def _placed(resource: Resource, obj: Obj, target: Target) -> Obj:
+def placed(resource: Resource, obj: Obj, target: Target) -> Obj:
     """The object with its URL's namespace.
 
     Raises:

@@ -96,11 +96,7 @@ def apply_patch(live: Obj | None, applied: Obj, how: Application, schema: Schema
     try:
         new, after = attempt.outcome(managers, force=how.force)
     except Conflict:
-        if (
-            how.manager != "kubectl"
-            or how.force
-            or not _is_left_by_client_side_apply(bare, applied, managers, me, schema)
-        ):
+        if how.manager != "kubectl" or not attempt.is_left_by_client_side_apply(managers):
             raise
         new, after = attempt.outcome(managers, force=True)
     before = managers.get(me)
