@@ -22,6 +22,7 @@ from pykueue.apiserver.schema.decode import decode_metadata
 from pykueue.apiserver.schema.paths import ABSENT
 from pykueue.apiserver.schema.prune import compile_defaulter, compile_pruner
 from pykueue.apiserver.schema.ratchet import unforgiven
+from pykueue.apiserver.schema.rules import compile_rules
 from pykueue.apiserver.schema.types import Schema
 from pykueue.apiserver.schema.validate import Fault, compile_validator
 from pykueue.apiserver.strategy import Context, Strategy
@@ -57,6 +58,7 @@ class CustomStrategy(Strategy):
         self._prune = compile_pruner(schema)
         self._default = compile_defaulter(schema)
         self._validate = compile_validator(schema)
+        self._rules = compile_rules(schema)
 
     def decode(self, obj: Obj) -> tuple[Obj, Sequence[str]]:
         """Drop unknown fields; `Resource.decode`.
@@ -98,6 +100,11 @@ class CustomStrategy(Strategy):
         if faults and old is not None:
             faults = unforgiven(faults, self._schema, new, old)
         errors = [*_metadata_errors(new, old), *(fault.error for fault in faults), *self._scale_errors(new)]
+        if self._rules is not None:
+            if any(fault.is_blocking for fault in faults):
+                errors.append(_NOT_CHECKED)
+            else:
+                self._rules(new, before, None, errors)
         return errors
 
     def _scale_errors(self, new: Obj) -> list[FieldError]:

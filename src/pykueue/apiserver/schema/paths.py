@@ -12,6 +12,12 @@ ABSENT: Any = type("_Absent", (), {"__repr__": lambda _: "ABSENT"})()
 """No value: not the same as null."""
 
 
+class Key(str):
+    """A step into a map that is written in brackets, as CEL rules report it: `spec.labels[a]`."""
+
+    __slots__ = ()
+
+
 def steps(path: Path) -> list[str | int]:
     """The steps from the root."""
     found: list[str | int] = []
@@ -30,7 +36,7 @@ def render_steps(of: Sequence[str | int]) -> str:
     """The same, of steps from the root."""
     text = ""
     for step in of:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        text += f"[{step}]" if isinstance(step, int | Key) else f".{step}" if text else step
     return text
 
 

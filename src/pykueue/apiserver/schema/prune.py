@@ -4,7 +4,7 @@ Both walk an object along closures made once per schema, return the object itsel
 all that stays. Pruning drops fields that the schema does not know and tells their paths. Defaulting fills in missing fields,
 and drops nulls where null is no value: a null field is the same as a missing one, unless the schema says `nullable`.
 
-`metadata` is not pruned here: `decode.py` reads it as Kubernetes' own type.
+The object's own `metadata` is not pruned here: `decode.py` reads it as Kubernetes' own type.
 
 Source: Kubernetes documentation, "Custom Resource Definition": "Field pruning", "Defaulting and Nullable".
 """
@@ -51,7 +51,7 @@ def _pruner(schema: Schema, *, is_root: bool = False) -> Pruner | None:
     if schema.type != "object" and not schema.properties:
         # A value of the wrong type is for validation to refuse; nodes of any type keep what they get.
         return None
-    skip = {"metadata"} if is_root or schema.embedded_resource else set()
+    skip = {"metadata"} if is_root else set()
     children = {key: None if key in skip else _pruner(child) for key, child in schema.properties.items()}
     below = tuple((key, child) for key, child in children.items() if child is not None)
     known = frozenset(children)
