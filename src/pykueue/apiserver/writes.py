@@ -189,8 +189,7 @@ def _create_named(
     obj = strategy.default(obj)
     if manages:
         # Before the strategy and admission add what the writer did not ask for: nobody owns that.
-        if manages:
-        obj = note_manager(resource, obj, None,manager=request.field_manager, now=context.now, subresource="")
+        obj = note_manager(resource, obj, None, manager=request.field_manager, now=context.now, subresource="")
     obj = strategy.prepare_create(obj, context)
     obj = strategy.admit(obj, None, "", context)
     target = Target(resource.kind.group, resource.kind.version, resource.kind.plural, key.namespace, key.name)
