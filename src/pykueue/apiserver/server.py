@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import secrets
 import time
 import uuid
@@ -126,7 +127,9 @@ class EmbeddedApiServer:
         try:
             await self._http.start()
         except OSError as error:
-            raise ConfigError(f"{host}:{port}", [f"cannot listen: {error.strerror}; choose another port"]) from error
+            raise ConfigError(
+                f"{host}:{port}", [f"cannot listen: {os.strerror(error.errno or 0)}; choose another port"]
+            ) from error
         return kubeconfig(identity, self._http.url)
 
     @property

@@ -75,6 +75,13 @@ def create_object(
 ) -> Written:
     """Create a decoded object whose namespace is set; `generateName` is tried anew while the names are taken.
 
+    Args:
+        backend: the server's state.
+        request: who asks, and how (`dryRun`, `fieldManager`).
+        resource: the version that the object is in.
+        obj: what is wanted.
+        manages: whether `metadata.managedFields` is derived from the object; apply brings its own.
+
     Raises:
         ApiError: refused.
     """
