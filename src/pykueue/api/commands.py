@@ -97,6 +97,8 @@ class Emit:
     """Cut to 1024 characters by the shell."""
     reporter: str = ""
     """Reporting controller; empty for the reconciler's own name."""
+    action: str = ""
+    """What was done; empty for the reason."""
 
 
 @dataclass(frozen=True, slots=True)
