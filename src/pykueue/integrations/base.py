@@ -170,6 +170,11 @@ class PodSetOwner(JobIntegration):
         """What a member of a group says of itself: the group's size, the pod's role."""
         raise NotImplementedError(f"{self.name}: an owner of gated pods declares how they are marked")
 
+    def legacy_workload_name(self, obj: Obj) -> str:
+        """The name that a former version gave to the Workload; empty if it was always the same."""
+        del obj
+        return ""
+
     def workload_annotations(self, obj: Obj, unit: AdmissionUnit) -> dict[str, str]:
         """Annotations of a unit's Workload."""
         del unit
@@ -197,7 +202,8 @@ def with_marks(obj: Obj, path: str, labels: Mapping[str, str], annotations: Mapp
     }
     if not wanted:
         return obj
-    return _replaced(obj, path.split("."), {**template, "metadata": {**meta, **wanted}})
+    marked: Obj = _replaced(obj, path.split("."), {**template, "metadata": {**meta, **wanted}})
+    return marked
 
 
 def _replaced(obj: Any, steps: Sequence[str], value: Any) -> Any:

@@ -1,0 +1,289 @@
+"""Pods and pod groups: the reconciler that all gated pods end up with.
+
+A key is one pod, or one group (`group/<namespace>`, name). What is asked of the API is put together in one pass: at most one write of the
+Workload's status, and the writes to pods side by side, since they do not depend on each other.
+
+Over against Kueue's own passes the end is the same and the writes are fewer: owner references are added in batches, and pods that were
+started by `set_pods.py` already are left alone.
+
+Source: jobs.md §7, §18.3, leaderworkerset.md A9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pykueue.api import kinds, objects
+from pykueue.api.commands import Chain, Command, Delete, Emit, Patch, PatchType
+from pykueue.api.constants import Annotation, Reason, WorkloadCondition
+from pykueue.api.events import ObjectEvent
+from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.kinds import POD, WORKLOAD
+from pykueue.api.objects import Obj, ObjectKey
+from pykueue.api.v1beta2 import Condition, Workload
+from pykueue.controllers.jobs import group_workload, groups, pod_commands, workloads
+from pykueue.controllers.jobs.pod_commands import REPORTER, in_order, together
+from pykueue.controllers.jobs.single_pods import BY_POD_OWNER, SinglePods, pod_owners
+from pykueue.controllers.workload_status import condition_patch, drop_finalizer, reclaimable_patch
+from pykueue.core.features import Gate
+from pykueue.integrations import pod as pods
+from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
+from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
+from pykueue.integrations.settings import JobSettings, queue_name
+from pykueue.ports.reader import Reader
+from pykueue.ports.reconcile import DONE, Index, Result, Watch
+
+GROUP_PREFIX = "group/"
+BATCH_US = SECOND_US
+"""Owner references of pods that follow each other within this time are written at once."""
+CONDITION_MANAGER = "kueue-pod-controller"
+_LOOKED_UP = (
+    kinds.NAMESPACE, kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.ADMISSION_CHECK,
+    kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.JOB, kinds.LOCAL_QUEUE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The pods of a group and their Workload, and what was found out about them.
+
+    Attributes:
+        members: without the pods that are in excess; at least one.
+        workload: theirs.
+        waiting: `WaitingForReplacementPods` as it should be; None to leave it.
+        synced: writes that bring the Workload in line with the pods.
+        tidying: writes to pods that the group does not need any more.
+    """
+
+    members: Sequence[Obj]
+    workload: Workload
+    waiting: Condition | None = None
+    synced: Sequence[Command] = ()
+    tidying: Sequence[Command] = ()
+
+    @property
+    def total(self) -> int:
+        """The number of pods that the group shall have."""
+        return pods.group_total(self.members[0]) or len(self.members)
+
+
+class PodReconciler:
+    """From pods to Workloads and back, for single pods and for groups."""
+
+    name = "v1_pod"
+
+    def __init__(self, settings: JobSettings) -> None:
+        self._settings = settings
+        self._features = settings.features
+        self._single = SinglePods(settings)
+
+    def watches(self) -> Sequence[Watch]:
+        """Pods, Workloads of pods, and the kinds that are looked up on the way."""
+        lookups = (Watch(kind, lambda _event, _reader: ()) for kind in _LOOKED_UP)
+        return (Watch(POD, self._of_pod), Watch(WORKLOAD, self._of_workload), *lookups)
+
+    def indexes(self) -> Sequence[Index]:
+        """Pods by group, Workloads by the pod that controls them."""
+        return (groups.group_index(self._features), Index(WORKLOAD, BY_POD_OWNER, pod_owners))
+
+    def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
+        """One pass over a pod or a group."""
+        if not key.namespace.startswith(GROUP_PREFIX):
+            return self._single.reconcile(reader, key, now)
+        namespace = key.namespace.removeprefix(GROUP_PREFIX)
+        members = reader.by_index(POD, groups.BY_GROUP, f"{namespace}/{key.name}")
+        found = reader.get(WORKLOAD, namespace, key.name)
+        if not members:
+            return _without_members(reader.typed(Workload, found)) if found is not None else DONE
+        first = members[0]
+        if not pods.is_managed_pod(first) or not self._settings.serves_pod(first):
+            return DONE
+        if not self._settings.selects_namespace(reader, namespace):
+            return DONE
+        if not queue_name(first) and not self._settings.config.manage_jobs_without_queue_name:
+            return DONE
+        prebuilt = prebuilt_workload_name(first, self._features)
+        try:
+            if prebuilt:
+                return self._prebuilt(reader, members, prebuilt, now)
+            return self._plain(reader, members, key.name, found, now)
+        except FlavorMissing as fault:
+            return Result(error=str(fault))
+
+    # --- which Workload ------------------------------------------------------------------------------------------
+
+    def _prebuilt(self, reader: Reader, members: Sequence[Obj], name: str, now: Instant) -> Result:
+        """A group that names its Workload: it is taken as it is, or the group does not run."""
+        found = reader.get(WORKLOAD, objects.namespace(members[0]), name)
+        if found is None or objects.controller_of(found) is not None:
+            # The Workload's creation wakes this key: no need to try again until then.
+            stops = pod_commands.stop_all(members, pod_commands.NO_MATCHING_WORKLOAD, "missing workload", now)
+            return Result(together(stops))
+        workload = reader.typed(Workload, found)
+        roles = [pods.role_of(pod) for pod in members if pods.is_runnable(pod)]
+        is_over = workload.is_true(WorkloadCondition.FINISHED)
+        if not is_over and not workload.is_deleting and not groups.fits_pod_sets(roles, workload):
+            message = "The prebuilt workload is out of sync with its user job"
+            ended = workloads.finished(workload, Reason.OUT_OF_SYNC, message, now)
+            return Result(workloads.status_write(workload, ended, now))
+        return self._go_on(reader, Group(members, workload), now)
+
+    def _plain(self, reader: Reader, members: Sequence[Obj], group: str, found: Obj | None, now: Instant) -> Result:
+        """A group whose Workload is made from its pods."""
+        if found is None:
+            return group_workload.construct(reader, members, group, self._settings)
+        workload = reader.typed(Workload, found)
+        if not group_workload.belongs_to_group(workload, self._features):
+            return group_workload.name_conflict(members, group)
+        if workload.is_deleting or workload.is_true(WorkloadCondition.FINISHED):
+            return self._go_on(reader, Group(members, workload), now)
+        cleanup = groups.match(members, workload, now)
+        if group_workload.is_stale(cleanup.kept, workload):
+            note = f"Deleted not matching Workload: {workload.key}"
+            event = Emit(POD, members[0], "Normal", "DeletedWorkload", note, REPORTER)
+            gone = Delete(WORKLOAD, workload.key, uid=workload.uid)
+            return Result((Chain((*drop_finalizer(workload), gone, event)),))
+        tidying: list[Command] = [pod_commands.remove_excess(pod) for pod in cleanup.excess]
+        tidying += [command for pod in cleanup.replaced for command in pod_commands.finalize(pod)]
+        excess = {objects.uid(pod) for pod in cleanup.excess}
+        rest = Group(
+            [pod for pod in members if objects.uid(pod) not in excess],
+            workload,
+            group_workload.waiting_condition(workload, cleanup.n_absent),
+            group_workload.synced(reader, members, workload, self._settings),
+            tidying,
+        )
+        return self._go_on(reader, rest, now)
+
+    # --- what follows from it ------------------------------------------------------------------------------------
+
+    def _go_on(self, reader: Reader, group: Group, now: Instant) -> Result:
+        """Start, stop or end the group, as its Workload says."""
+        members, workload = group.members, group.workload
+        if workload.is_true(WorkloadCondition.FINISHED):
+            return Result(tuple(_released(members, workload)))
+        if workload.is_deleting:
+            stops = pod_commands.stop_all(members, pod_commands.WORKLOAD_DELETED, "Workload is deleted", now)
+            return Result((*together(stops), *drop_finalizer(workload)))
+        if (message := groups.finish_message(members, group.total)) is not None:
+            ended = workloads.finished(workload, Reason.SUCCEEDED, message, now)
+            return Result((*workloads.status_write(workload, ended, now), *_released(members, workload)))
+        acts, desired, active_us = self._acts(reader, members, workload, now)
+        adopted, batch_us = _adopted(group, now)
+        writes = (*self._status(group, desired, now), *group.synced, *adopted)
+        wake_us = min((us for us in (active_us, batch_us) if us is not None), default=None)
+        return Result(together([*in_order(writes), *group.tidying, *acts]), wake_us)
+
+    def _acts(
+        self, reader: Reader, members: Sequence[Obj], workload: Workload, now: Instant
+    ) -> tuple[Sequence[Command], Workload, int | None]:
+        """What is done to pods, the Workload after it, and when to look again."""
+        evicted = workload.condition(WorkloadCondition.EVICTED)
+        if evicted is not None and evicted.status == "True":
+            reason = f"WorkloadEvictedDueTo{evicted.reason}"
+            stops = pod_commands.stop_all(members, reason, evicted.message, now)
+            until = groups.active_until(members, self._features, now)
+            if until is None:
+                return stops, workloads.quota_returned(workload, self._settings, now, is_pod_owned=False), None
+            is_timed = until != groups.FOR_EVER and workload.is_true(WorkloadCondition.QUOTA_RESERVED)
+            return stops, workload, until - now + 1 if is_timed else None
+        if not workload.is_true(WorkloadCondition.ADMITTED):
+            message = "Not admitted by cluster queue"
+            stops = pod_commands.stop_all(members, pod_commands.NOT_ADMITTED, message, now)
+            return [*stops, *group_workload.check_events(members, workload)], workload, None
+        if not workloads.is_startable(workload, reader):
+            return [], workload, None
+        gated = [pod for pod in members if pods.is_gated(pod) and not objects.is_deleting(pod)]
+        if not gated:
+            return [], workload, None
+        try:
+            infos = pod_set_infos(workload, reader, self._features)
+            starts = [pod_commands.start(pod, workload, infos, role=pods.role_of(pod)) for pod in gated]
+            return starts, workload, None
+        except PodSetConflict as conflict:
+            return [], workloads.finished(workload, Reason.FAILED_TO_START, str(conflict), now), None
+
+    def _status(self, group: Group, desired: Workload, now: Instant) -> Sequence[Command]:
+        """The one write of the Workload's status that is due first; it wakes this key for the next."""
+        members, workload = group.members, group.workload
+        if group.waiting is not None and (told := condition_patch(workload, group.waiting, CONDITION_MANAGER, now)):
+            return (told,)
+        if self._features[Gate.RECLAIMABLE_PODS]:
+            counts = groups.reclaimable(members, workload)
+            if counts and counts != workload.status.reclaimable_pods:
+                return (reclaimable_patch(workload, counts),)
+        if not desired.is_true(WorkloadCondition.FINISHED):
+            ready = len(members) >= group.total and all(pods.is_ready(pod) for pod in members)
+            desired = workloads.with_pods_ready(desired, ready=ready, settings=self._settings, now=now)
+        return workloads.status_write(workload, desired, now)
+
+    # --- who is woken --------------------------------------------------------------------------------------------
+
+    def _of_pod(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+        del reader
+        seen = (event.new, event.old) if event.old is not None else (event.new,)
+        keys = [
+            ObjectKey(GROUP_PREFIX + objects.namespace(pod), group) if group else objects.key(pod)
+            for pod in seen
+            if self._settings.serves_pod(pod)
+            for group in (pod_group_name(pod, self._features),)
+        ]
+        return dict.fromkeys(keys)
+
+    def _of_workload(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+        key = objects.key(event.new)
+        keys = [ObjectKey(objects.namespace(event.new), name) for name in pod_owners(event.new, qualified=False)]
+        is_group = Annotation.IS_GROUP_WORKLOAD in objects.annotations(event.new)
+        if is_group or reader.by_index(POD, groups.BY_GROUP, str(key)):
+            keys.append(ObjectKey(GROUP_PREFIX + key.namespace, key.name))
+        return keys
+
+
+def _without_members(workload: Workload) -> Result:
+    """No pod is left: nothing holds the Workload any more, unless it stands for something besides its pods."""
+    is_controlled = any(ref.controller for ref in workload.metadata.owner_references)
+    if is_controlled or Annotation.IS_GROUP_WORKLOAD not in workload.metadata.annotations:
+        return DONE
+    owners = workload.metadata.owner_references
+    if workload.is_deleting or (owners and all(ref.kind == POD.kind for ref in owners)):
+        return Result(drop_finalizer(workload))
+    return DONE
+
+
+def _adopted(group: Group, now: Instant) -> tuple[Sequence[Command], int | None]:
+    """Owner references for pods that have none yet, together with those that are about to come."""
+    known = {ref.uid for ref in group.workload.metadata.owner_references}
+    missing = [pod for pod in group.members if objects.uid(pod) not in known and not objects.is_deleting(pod)]
+    if not missing:
+        return (), None
+    waited = now - min(objects.created_at(pod) for pod in missing)
+    if len(group.members) < group.total and 0 <= waited < BATCH_US:
+        return (), BATCH_US - waited
+    return (_adopt(group.workload, missing),), None
+
+
+def _released(members: Sequence[Obj], workload: Workload) -> Sequence[Command]:
+    """The end of a finished group: nothing holds its pods nor its Workload; told when there was something to let go."""
+    freed = [command for pod in members for command in pod_commands.finalize(pod)]
+    dropped = drop_finalizer(workload)
+    if not freed and not dropped:
+        return ()
+    note = f"Workload '{workload.key}' is declared finished"
+    event = Emit(POD, members[0], "Normal", "FinishedWorkload", note, REPORTER)
+    return (*together(freed), *dropped, event)
+
+
+def _adopt(workload: Workload, members: Sequence[Obj]) -> Command:
+    refs = [objects.make_owner_reference(POD, pod, controller=False) for pod in members]
+    guard: dict[str, Any] = {"op": "test", "path": "/metadata/uid", "value": workload.uid}
+    steps: list[dict[str, Any]]
+    if workload.metadata.owner_references:
+        steps = [{"op": "add", "path": "/metadata/ownerReferences/-", "value": ref} for ref in refs]
+    else:
+        steps = [{"op": "add", "path": "/metadata/ownerReferences", "value": refs}]
+    about = {"metadata": {"name": workload.name, "namespace": workload.key.namespace, "uid": workload.uid}}
+    note = f"Added {len(refs)} owner reference(s)"
+    event = Emit(WORKLOAD, about, "Normal", "OwnerReferencesAdded", note, REPORTER)
+    return Chain((Patch(WORKLOAD, workload.key, [guard, *steps], PatchType.JSON), event))

@@ -1,0 +1,184 @@
+"""The Workload that stands for a unit of admission: how it is made, and what the job's side writes into it.
+
+Source: jobs.md §5, §7, §12, leaderworkerset.md A6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pykueue.api import objects
+from pykueue.api.commands import Apply, Chain, Command, Create, Emit
+from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER, Annotation, Label, Reason, WorkloadCondition
+from pykueue.api.fields import label_value_faults
+from pykueue.api.instant import Instant
+from pykueue.api.kinds import ADMISSION_CHECK, WORKLOAD, Kind
+from pykueue.api.objects import Obj
+from pykueue.api.v1beta2 import Workload
+from pykueue.controllers.core import transitions
+from pykueue.controllers.workload_status import admission_patch
+from pykueue.core.features import Gate
+from pykueue.integrations.podsets import PodSetWire
+from pykueue.integrations.priority import Priority
+from pykueue.integrations.settings import JobSettings, queue_name
+from pykueue.integrations.validation import max_exec_time
+from pykueue.ports.reader import Reader
+
+PROVREQ_PREFIX = "provreq.kueue.x-k8s.io/"
+MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
+BY_OWNER_UID = "ownerUid"
+
+
+def make_workload(
+    name: str,
+    job: Obj,
+    pod_sets: Sequence[PodSetWire],
+    priority: Priority,
+    settings: JobSettings,
+    *,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    owners: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """A Workload as it is created.
+
+    Args:
+        name: of the Workload.
+        job: whose queue, execution time, gates and copied metadata count.
+        pod_sets: as on the wire.
+        priority: resolved.
+        settings: which labels are copied, which gates are on.
+        labels: besides the copied ones.
+        annotations: besides the copied ones.
+        owners: owner references.
+    """
+    spec: dict[str, Any] = {"podSets": [_without_partial(p, settings) for p in pod_sets], **priority.to_spec()}
+    if queue := queue_name(job):
+        spec["queueName"] = queue
+    if (limit := max_exec_time(job)) is not None:
+        spec["maximumExecutionTimeSeconds"] = limit
+    meta: dict[str, Any] = {
+        "name": name,
+        "namespace": objects.namespace(job),
+        "labels": {**copied_labels(job, settings), **labels},
+        "annotations": {**_copied_annotations(job, settings), **annotations},
+        "finalizers": [RESOURCE_IN_USE_FINALIZER],
+        "ownerReferences": [dict(owner) for owner in owners],
+    }
+    return {
+        "apiVersion": WORKLOAD.api_version,
+        "kind": WORKLOAD.kind,
+        "metadata": {key: value for key, value in meta.items() if value},
+        "spec": spec,
+    }
+
+
+def copied_labels(job: Obj, settings: JobSettings) -> dict[str, str]:
+    """The job's labels that the configuration says to copy."""
+    labels = objects.labels(job)
+    return {key: labels[key] for key in settings.config.integrations.label_keys_to_copy if key in labels}
+
+
+def job_uid_label(job: Obj) -> dict[str, str]:
+    """The label that names the job's UID, if the UID can be a label."""
+    uid = objects.uid(job)
+    return {Label.JOB_UID.value: uid} if uid and not label_value_faults(uid) else {}
+
+
+def created(workload: Obj, kind: Kind, about: Obj, reporter: str) -> Command:
+    """Create a Workload, and tell the job."""
+    note = f"Created Workload: {objects.key(workload)}"
+    return Chain((Create(WORKLOAD, workload), Emit(kind, about, "Normal", "CreatedWorkload", note, reporter)))
+
+
+def is_startable(workload: Workload, reader: Reader) -> bool:
+    """Whether pods of this Workload may run here and now."""
+    if workload.is_deleting or not workload.is_true(WorkloadCondition.ADMITTED):
+        return False
+    if workload.is_true(WorkloadCondition.EVICTED) or workload.is_true(WorkloadCondition.FINISHED):
+        return False
+    return not any(_is_remote(check.name, reader) for check in workload.status.admission_checks)
+
+
+def with_pods_ready(workload: Workload, *, ready: bool, settings: JobSettings, now: Instant) -> Workload:
+    """The Workload with `PodsReady` in line with its pods; unchanged if status and reason stay, or nobody waits for pods.
+
+    Source: jobs.md §12.
+    """
+    if settings.config.wait_for_pods_ready is None or settings.features[Gate.DISABLE_WAIT_FOR_PODS_READY]:
+        return workload
+    present = workload.condition(WorkloadCondition.PODS_READY)
+    reason_now = present.reason if present else ""
+    recovering = reason_now in (Reason.WAIT_FOR_RECOVERY, Reason.RECOVERED)
+    if not workload.is_true(WorkloadCondition.ADMITTED):
+        reason, message = Reason.WAIT_FOR_START, "Not all pods are ready or succeeded"
+        ready = False
+    elif ready:
+        reason = Reason.RECOVERED if recovering else Reason.STARTED
+        message = "All pods reached readiness and the workload is running"
+    elif (present is not None and present.status == "True") or reason_now == Reason.WAIT_FOR_RECOVERY:
+        reason, message = Reason.WAIT_FOR_RECOVERY, "At least one pod has failed, waiting for recovery"
+    else:
+        reason, message = Reason.WAIT_FOR_START, "Not all pods are ready or succeeded"
+    if present is not None and (present.status == "True", present.reason) == (ready, reason):
+        return workload
+    return transitions.with_condition(workload, WorkloadCondition.PODS_READY, ready, reason, message, now)
+
+
+def finished(workload: Workload, reason: str, message: str, now: Instant) -> Workload:
+    """The Workload, finished."""
+    return transitions.with_condition(workload, WorkloadCondition.FINISHED, True, reason, message, now)
+
+
+def quota_returned(workload: Workload, settings: JobSettings, now: Instant, *, is_pod_owned: bool) -> Workload:
+    """The evicted Workload whose job has stopped: without reservation, and told whether it queues again at once.
+
+    Source: jobs.md §7 step 18.
+    """
+    evicted = workload.condition(WorkloadCondition.EVICTED)
+    if evicted is None or evicted.status != "True" or not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
+        return workload
+    at_once = evicted.reason in (Reason.PREEMPTED, Reason.NODE_FAILURES)
+    if is_pod_owned and settings.features[Gate.SKIP_REASSIGNMENT_FOR_POD_OWNED_WORKLOADS]:
+        at_once = False
+    requeued = transitions.with_condition(
+        workload, WorkloadCondition.REQUEUED, at_once, evicted.reason, evicted.message, now
+    )
+    return transitions.release_quota(requeued, pending_evaluation(settings), evicted.message, now)
+
+
+def pending_evaluation(settings: JobSettings) -> Reason:
+    """The reason of a Workload that nobody has looked at since."""
+    fine = settings.features[Gate.UNADMITTED_WORKLOADS_OBSERVABILITY]
+    return Reason.PENDING_EVALUATION if fine else Reason.PENDING
+
+
+def status_write(workload: Workload, desired: Workload, now: Instant) -> tuple[Apply, ...]:
+    """The write of the admission part, if anything in it changed."""
+    return (admission_patch(workload, desired, now),) if desired.status != workload.status else ()
+
+
+def owner_uids(obj: Obj) -> Iterable[str]:
+    """The UIDs of an object's owners: the index `ownerUid`."""
+    return [ref.uid for ref in objects.owner_references(obj)]
+
+
+def _without_partial(pod_set: PodSetWire, settings: JobSettings) -> PodSetWire:
+    if settings.features[Gate.PARTIAL_ADMISSION]:
+        return pod_set
+    return {key: value for key, value in pod_set.items() if key != "minCount"}
+
+
+def _copied_annotations(job: Obj, settings: JobSettings) -> dict[str, str]:
+    annotations = objects.annotations(job)
+    copied = {key: value for key, value in annotations.items() if key.startswith(PROVREQ_PREFIX)}
+    gates = annotations.get(Annotation.ADMISSION_GATED_BY)
+    if gates and settings.features[Gate.ADMISSION_GATED_BY]:
+        copied[Annotation.ADMISSION_GATED_BY.value] = gates
+    return copied
+
+
+def _is_remote(check: str, reader: Reader) -> bool:
+    found = reader.get(ADMISSION_CHECK, "", check)
+    return found is not None and objects.get_path(found, "spec", "controllerName") == MULTIKUEUE_CONTROLLER
