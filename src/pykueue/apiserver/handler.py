@@ -38,6 +38,20 @@ Page: TypeAlias = Callable[[HttpRequest], Response | None]
 _log = logging.getLogger(__name__)
 _OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+_NO_CONTAINERS = "pods of the embedded server are emulated: there is no container that runs"
+_NOT_SERVED = {
+    ("pods", "log"): _NO_CONTAINERS,
+    ("pods", "exec"): _NO_CONTAINERS,
+    ("pods", "attach"): _NO_CONTAINERS,
+    ("pods", "portforward"): _NO_CONTAINERS,
+    ("pods", "proxy"): _NO_CONTAINERS,
+    ("pods", "ephemeralcontainers"): _NO_CONTAINERS,
+    ("pods", "resize"): "the embedded server does not resize pods in place; make a new pod",
+    ("services", "proxy"): "the embedded server does not proxy; there is no network behind its services",
+    ("nodes", "proxy"): "nodes of the embedded server are emulated: there is no kubelet to ask",
+    ("serviceaccounts", "token"): "the embedded server issues no tokens; use the kubeconfig that it wrote",
+}
+"""Sub-resources of a real cluster that are missing here, and why."""
 
 
 class ApiHandler:
@@ -109,6 +123,8 @@ class ApiHandler:
         if target.namespace and not resource.kind.namespaced:
             raise NotFound("the server could not find the requested resource", details={})
         if target.subresource:
+            if why := _NOT_SERVED.get((target.plural, target.subresource)):
+                raise NotFound(f"{target.plural}/{target.subresource} is not served: {why}", details={})
             if target.subresource not in resource.subresources:
                 raise NotFound("the server could not find the requested resource", details={})
             return "create" if request.method == "POST" else _OBJECT_VERBS.get(request.method, "")

@@ -25,8 +25,10 @@ from typing import Any, Protocol
 from pykueue.api.errors import Expired, InvariantError, PykueueError
 from pykueue.api.objects import Obj, ObjectKey, with_metadata
 
-RING_EVENTS = 16_384
+RING_EVENTS = 8_192
 """How many changes of one storage are remembered at least; twice as many at most."""
+ENCODED_EVENTS = 1_024
+"""How many of them keep their encoded forms: watchers further behind encode again."""
 
 
 class RacedError(PykueueError):
@@ -169,6 +171,8 @@ class Storage:
                 insort(self._keys, event.key)
             self.objects[event.key] = event.obj
         self.events.append(event)
+        if len(self.events) > ENCODED_EVENTS:
+            self.events[-ENCODED_EVENTS - 1].encoded.clear()
         if len(self.events) > 2 * self._ring_events:
             cut = len(self.events) - self._ring_events
             self.covered_after = self.events[cut - 1].revision
