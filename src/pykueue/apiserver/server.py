@@ -23,12 +23,13 @@ from pykueue.api.objects import Obj, ObjectKey
 from pykueue.apiserver.backend import AdmitAll, Backend
 from pykueue.apiserver.builtins.table import builtin_resources
 from pykueue.apiserver.crd import CustomResources, definition_resource
-from pykueue.apiserver.discovery import Discovery
+from pykueue.apiserver.discovery import KUBERNETES_VERSION, Discovery
 from pykueue.apiserver.durable import SqliteJournal
 from pykueue.apiserver.handler import ApiHandler, Page
 from pykueue.apiserver.http import Authenticator, HttpServer
 from pykueue.apiserver.inprocess import InProcessTransport
 from pykueue.apiserver.messages import HttpRequest, User
+from pykueue.apiserver.openapi import OpenApi
 from pykueue.apiserver.resources import Converter, Resource, ResourceRegistry
 from pykueue.apiserver.store import Store
 from pykueue.apiserver.tls import Identity, kubeconfig, load_identity
@@ -95,7 +96,10 @@ class EmbeddedApiServer:
         self.backend = Backend(
             self.store, self.registry, sources.clock, sources.new_uid, sources.random_suffix, admission or AdmitAll()
         )
-        self.handler = ApiHandler(self.backend, (Discovery(self.registry).page, *pages))
+        self.handler = ApiHandler(
+            self.backend,
+            (Discovery(self.registry).page, OpenApi(self.registry, version=KUBERNETES_VERSION).page, *pages),
+        )
         if self.registry.for_kind(CUSTOM_RESOURCE_DEFINITION) is not None:
             self.custom_resources = CustomResources(self.backend, converters=converters, later=self._later)
         self._make_system_objects()
