@@ -166,5 +166,3 @@ def _merge(obj: Any, patch: Any) -> Any:
         else:
             merged[field] = _merge(merged.get(field), value)
     return merged
-
-

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.kinds import Kind
-from pykueue.api.objects import Obj, key, labels, matches_labels, metadata, namespace, resource_version, uid, with_metadata
+from pykueue.api.objects import (
+    Obj,
+    key,
+    labels,
+    matches_labels,
+    metadata,
+    namespace,
+    resource_version,
+    uid,
+    with_metadata,
+)
 from pykueue.ports.reader import Indexer
 from pykueue.runtime.inbox import Changed, Listed
 

@@ -114,7 +114,9 @@ class Dispatch:
             _log.error("%s: %s; not tried again until it changes", work.cause, told)
         elif failed:
             # The first failures are part of the game (conflicts, objects that are not there yet).
-            _log.log(logging.DEBUG if failures < 4 else logging.WARNING, "%s failed %d times: %s", work.cause, failures, told)
+            _log.log(
+                logging.DEBUG if failures < 4 else logging.WARNING, "%s failed %d times: %s", work.cause, failures, told
+            )
 
     def _fault(self, reconciler: str, object_key: ObjectKey) -> None:
         _log.exception("%s %s: unexpected error", reconciler, object_key)

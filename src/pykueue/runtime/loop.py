@@ -28,6 +28,7 @@ from pykueue.runtime.inbox import Changed, Elected, Ended, Inbox, Item, Listed
 from pykueue.runtime.metrics import RuntimeMetrics
 
 ITEMS_PER_TURN, PASSES_PER_TURN = 1000, 100
+_AT_ONCE = Instant(0)
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +45,7 @@ class Loop:
     metrics: RuntimeMetrics
     synced: asyncio.Event
     leading: bool = False
-    _no_cycle_before: Instant = Instant(0)
+    _no_cycle_before: Instant = _AT_ONCE
 
     async def run(self) -> None:
         """Turn until cancelled."""
@@ -150,7 +151,9 @@ class Loop:
             self._no_cycle_before = Instant(now + SECOND_US)
             return
         for effect in effects:
-            self.effects.start(effect.commands, "scheduler", f"decision {effect.token}", _reply(self.inbox, effect.token))
+            self.effects.start(
+                effect.commands, "scheduler", f"decision {effect.token}", _reply(self.inbox, effect.token)
+            )
 
 
 def _reply(inbox: Inbox, work: Pass | int) -> Callable[[PykueueError | None], Awaitable[None]]:

@@ -97,7 +97,7 @@ class Recorder:
             self._series.move_to_end(identity)
             return
         self._n_named += 1
-        body = make_event(command, note, reporter, self._instance, at, self._n_named)
+        body = make_event(command, note, reporter=reporter, instance=self._instance, at=at, number=self._n_named)
         self._metrics.requests.labels("create", "Event").inc()
         await self._transport.request(ApiRequest("POST", EVENT.path(namespace(body)), body=body))
         self._series[identity] = _Series(namespace(body), name(body), 1, at)
@@ -122,7 +122,7 @@ def cut_note(note: str) -> str:
     return note if len(note) <= NOTE_CHARS_MAX else note[: NOTE_CHARS_MAX - 4] + " ..."
 
 
-def make_event(command: Emit, note: str, reporter: str, instance: str, at: Instant, number: int) -> dict[str, Any]:
+def make_event(command: Emit, note: str, *, reporter: str, instance: str, at: Instant, number: int) -> dict[str, Any]:
     """The Event of a command.
 
     Args:

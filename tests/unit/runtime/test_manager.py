@@ -242,7 +242,10 @@ class Admitter:
     def cycle(self, reader: Reader, now: Instant) -> Sequence[EngineEffect]:
         due, self.due = self.due, []
         commands: list[tuple[Command, ...]] = [
-            (Patch(CONFIG_MAP, key(obj), {"data": {"admitted": "yes"}}), Emit(CONFIG_MAP, obj, "Normal", "Admitted", "so"))
+            (
+                Patch(CONFIG_MAP, key(obj), {"data": {"admitted": "yes"}}),
+                Emit(CONFIG_MAP, obj, "Normal", "Admitted", "so"),
+            )
             for obj in due
         ]
         return [EngineEffect(token, effect) for token, effect in enumerate(commands)]
@@ -292,5 +295,3 @@ def test_the_memory_api_is_a_fair_double() -> None:
             raise AssertionError(f"{request.method} {request.path} was not refused")
 
     asyncio.run(main())
-
-
