@@ -9,7 +9,7 @@ Source: jobs.md §2.2, §2.3.
 from __future__ import annotations
 
 from pykueue.api import objects
-from pykueue.api.errors import BadRequest
+from pykueue.api.errors import Forbidden
 from pykueue.api.objects import Obj
 from pykueue.core.features import Gate
 from pykueue.integrations.settings import JobSettings, queue_name
@@ -18,11 +18,11 @@ from pykueue.ports.reader import Reader
 _OBJECTS_MAX = 10
 
 
-class OwnerNotFound(BadRequest):
+class OwnerNotFound(Forbidden):
     """An owner that a reference names is not there (any more, or not yet)."""
 
 
-class OwnersChainTooLong(BadRequest):
+class OwnersChainTooLong(Forbidden):
     """More owners above each other than are looked at."""
 
 

@@ -72,7 +72,9 @@ def validate_update(
         was_suspended: whether the old one was.
     """
     yield from _validate_queue_change(job, old, reader, is_suspended=is_suspended)
-    if is_suspended or is_elastic(job, features):
+    # A pod learns its group and is started by one patch: what it was not told before, it may be told with the start.
+    is_told_late = kind.kind == "Pod" and was_suspended and not prebuilt_workload_name(old, features)
+    if is_suspended or is_elastic(job, features) or is_told_late:
         yield from validate_prebuilt_name(job, kind, features)
     elif prebuilt_workload_name(job, features) != prebuilt_workload_name(old, features):
         yield fields.invalid(_prebuilt_path(job, features), prebuilt_workload_name(job, features), fields.IMMUTABLE)

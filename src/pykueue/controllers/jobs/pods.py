@@ -201,9 +201,9 @@ class PodReconciler:
         try:
             infos = pod_set_infos(workload, reader, self._features)
             starts = [pod_commands.start(pod, workload, infos, role=pods.role_of(pod)) for pod in gated]
-            return starts, workload, None
         except PodSetConflict as conflict:
             return [], workloads.finished(workload, Reason.FAILED_TO_START, str(conflict), now), None
+        return starts, workload, None
 
     def _status(self, group: Group, desired: Workload, now: Instant) -> Sequence[Command]:
         """The one write of the Workload's status that is due first; it wakes this key for the next."""

@@ -113,7 +113,10 @@ class SetPodReconciler:
             labels[Label.QUEUE_NAME.value] = queue
         annotations = {**annotations, **self._set.pod_annotations(obj, pod)}
         marks = {"labels": labels, "annotations": annotations}
-        started = self._started(reader, pod, name, annotations[Annotation.ROLE_HASH], marks) if is_gated else None
+        # A queue name may only change while the pod is gated: then it is started by the next patch.
+        keeps_queue = labels.get(Label.QUEUE_NAME) in (None, present.get(Label.QUEUE_NAME))
+        is_next = is_gated and keeps_queue
+        started = self._started(reader, pod, name, annotations[Annotation.ROLE_HASH], marks) if is_next else None
         yield started or pod_commands.patch(pod, {"metadata": marks})
 
     def _started(

@@ -1,0 +1,30 @@
+"""The explicit list of the job side's reconcilers; there is no other registry.
+
+Source: jobs.md §1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pykueue.controllers.jobs.pods import PodReconciler
+from pykueue.controllers.jobs.set_pods import SetPodReconciler
+from pykueue.controllers.jobs.sets import SetReconciler
+from pykueue.integrations.base import PodSetOwner
+from pykueue.integrations.leaderworkerset import LeaderWorkerSet
+from pykueue.integrations.settings import POD_FRAMEWORK, JobSettings
+from pykueue.integrations.statefulset import StatefulSet
+from pykueue.ports.reconcile import Reconciler
+
+SETS: Sequence[PodSetOwner] = (LeaderWorkerSet(), StatefulSet())
+
+
+def job_reconcilers(settings: JobSettings) -> Sequence[Reconciler]:
+    """The reconcilers of the enabled frameworks whose pods are gated."""
+    reconcilers: list[Reconciler] = []
+    for integration in SETS:
+        if settings.is_enabled(integration.name):
+            reconcilers += [SetReconciler(integration, settings), SetPodReconciler(integration, settings)]
+    if settings.is_enabled(POD_FRAMEWORK):
+        reconcilers.append(PodReconciler(settings))
+    return reconcilers
