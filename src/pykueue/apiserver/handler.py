@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from pykueue.api.errors import (
@@ -27,6 +28,7 @@ from pykueue.apiserver import deletes, reads, subresources, writes
 from pykueue.apiserver.backend import Backend
 from pykueue.apiserver.messages import HttpRequest, Response, Target, parse_target
 from pykueue.apiserver.patching import patch
+from pykueue.apiserver.representations import Form, event_form, transformed, wanted_form
 from pykueue.apiserver.resources import Resource
 from pykueue.apiserver.reviews import review
 from pykueue.apiserver.watching import WatchStream
@@ -98,19 +100,19 @@ class ApiHandler:
             return self._unnamed(request, target)
         verb = self._verb(request, resource, target)
         self._authorize(request, verb, target)
-        answer = (
-            self._subresource(request, resource, target)
-            if target.subresource
-            else self._plain(request, resource, target, verb)
-        )
-        if resource.deprecation and isinstance(answer, Response):
-            return Response(
-                answer.status,
-                answer.body,
-                answer.content_type,
-                [resource.deprecation, *answer.warnings],
-                answer.headers,
-            )
+        form = wanted_form(request.accept)
+        if target.subresource:
+            answer = self._subresource(request, resource, target)
+        else:
+            answer = self._plain(request, resource, target, verb)
+        if isinstance(answer, WatchStream):
+            if form is not Form.OBJECT:
+                answer.transform = event_form(form, request, resource, self.backend.clock)
+            return answer
+        if form is not Form.OBJECT:
+            answer = replace(answer, body=transformed(form, request, resource, answer.body, self.backend.clock()))
+        if resource.deprecation:
+            answer = replace(answer, warnings=[resource.deprecation, *answer.warnings])
         return answer
 
     def _verb(self, request: HttpRequest, resource: Resource, target: Target) -> str:

@@ -19,7 +19,6 @@ import msgspec
 from aiohttp import web
 
 from pykueue.api.errors import ApiError, RequestEntityTooLarge, Unauthorized
-from pykueue.api.objects import Obj
 from pykueue.apiserver.bodies import MAX_BODY_BYTES
 from pykueue.apiserver.handler import ApiHandler, refusal
 from pykueue.apiserver.messages import ADMIN_USER, HttpRequest, Response, User
@@ -185,7 +184,7 @@ async def _stream(raw: web.Request, stream: WatchStream, request: HttpRequest) -
     response.headers["Cache-Control"] = "no-cache, private"
     response.enable_chunked_encoding()
     await response.prepare(raw)
-    encode = encoder_for(stream, request)
+    encode = encoder_for(stream)
     batches = stream.batches()
     try:
         async for batch in batches:
@@ -198,23 +197,24 @@ async def _stream(raw: web.Request, stream: WatchStream, request: HttpRequest) -
     return response
 
 
-def encoder_for(stream: WatchStream, request: HttpRequest) -> Callable[[WatchEvent], bytes]:
+def encoder_for(stream: WatchStream) -> Callable[[WatchEvent], bytes]:
     """How to write an event as a line; encoded changes are kept for the next watcher."""
-    del request
-    version = stream.resource.kind
+    version, transform = stream.resource.kind, stream.transform
+    if transform is not None:
+        return lambda event: _encode_event(transform(event))
 
     def encode(event: WatchEvent) -> bytes:
         if event.source is None:
-            return encode_event(event.type, event.object)
+            return _encode_event(event)
         form = ("line", event.type, version)
         line: bytes | None = event.source.encoded.get(form)
         if line is None:
-            line = event.source.encoded[form] = encode_event(event.type, event.object)
+            line = event.source.encoded[form] = _encode_event(event)
         return line
 
     return encode
 
 
-def encode_event(type_: str, obj: Obj) -> bytes:
+def _encode_event(event: WatchEvent) -> bytes:
     """One line of a watch."""
-    return _encoder.encode({"type": type_, "object": obj}) + b"\n"
+    return _encoder.encode({"type": event.type, "object": event.object}) + b"\n"

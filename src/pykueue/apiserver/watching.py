@@ -9,7 +9,7 @@ matching is DELETED for it, one that begins to match is ADDED.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,8 @@ class WatchStream:
             timeout_s: end after this time; 0 for never.
         """
         self.resource = resource
+        self.transform: Callable[[WatchEvent], WatchEvent] | None = None
+        """Another form of each event, if the watcher asked for one."""
         self._storage = storage
         self._after = after
         self._initial = initial
