@@ -50,7 +50,11 @@ def main(module: Path) -> None:
         for name, definition in schemas.items():
             definitions[name] = _merged(definitions.get(name, definition), definition, f"{stem}: {name}")
     version = re.search(r"@(v[0-9.]+)$", str(module))
-    data = {"source": f"k8s.io/kubernetes {version[1] if version else 'unknown'}", "members": members, "definitions": definitions}
+    data = {
+        "source": f"k8s.io/kubernetes {version[1] if version else 'unknown'}",
+        "members": members,
+        "definitions": definitions,
+    }
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     TARGET.write_bytes(gzip.compress(text, 9, mtime=0))
     sys.stdout.write(f"{len(definitions)} definitions, {len(text)} bytes, {TARGET.stat().st_size} compressed\n")

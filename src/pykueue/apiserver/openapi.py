@@ -25,7 +25,13 @@ from pykueue.apiserver.messages import HttpRequest, Response
 from pykueue.apiserver.resources import Resource, ResourceRegistry
 from pykueue.apiserver.schema.export import META_V1, to_openapi
 
-_COMMON = (f"{META_V1}.DeleteOptions", f"{META_V1}.ListMeta", f"{META_V1}.ObjectMeta", f"{META_V1}.Patch", f"{META_V1}.Status")
+_COMMON = (
+    f"{META_V1}.DeleteOptions",
+    f"{META_V1}.ListMeta",
+    f"{META_V1}.ObjectMeta",
+    f"{META_V1}.Patch",
+    f"{META_V1}.Status",
+)
 _V2_PREFIX = "#/definitions/"
 _PATCH_TYPES = (
     "application/apply-patch+yaml",
@@ -232,7 +238,9 @@ _ACTIONS = {"get": "get", "put": "update", "patch": "patch", "post": "create"}
 
 def _operations(resource: Resource, verbs: Mapping[str, str], *, v3: bool) -> dict[str, Any]:
     return {
-        method: _operation(resource, verb, resource.kind, v3=v3) for method, verb in verbs.items() if verb in resource.verbs
+        method: _operation(resource, verb, resource.kind, v3=v3)
+        for method, verb in verbs.items()
+        if verb in resource.verbs
     }
 
 
@@ -283,9 +291,13 @@ def _answer(resource: Resource, verb: str, kind: Kind, *, v3: bool) -> dict[str,
     if verb in {"delete", "deletecollection"}:
         name = f"{META_V1}.Status"
     if v3:
-        content = {"application/json": {"schema": {"$ref": builtin.REF_PREFIX + name}}} if _is_here(resource, kind) else {}
+        content = (
+            {"application/json": {"schema": {"$ref": builtin.REF_PREFIX + name}}} if _is_here(resource, kind) else {}
+        )
         return {"200": {"description": "OK", **({"content": content} if content else {})}}
-    return {"200": {"description": "OK", **({"schema": {"$ref": _V2_PREFIX + name}} if _is_here(resource, kind) else {})}}
+    return {
+        "200": {"description": "OK", **({"schema": {"$ref": _V2_PREFIX + name}} if _is_here(resource, kind) else {})}
+    }
 
 
 def _is_here(resource: Resource, kind: Kind) -> bool:

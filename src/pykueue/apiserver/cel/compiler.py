@@ -15,7 +15,18 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pykueue.apiserver.cel import functions
-from pykueue.apiserver.cel.parser import Call, Index, ListLiteral, Literal, MapLiteral, Name, Node, Select, error_at, parse
+from pykueue.apiserver.cel.parser import (
+    Call,
+    Index,
+    ListLiteral,
+    Literal,
+    MapLiteral,
+    Name,
+    Node,
+    Select,
+    error_at,
+    parse,
+)
 from pykueue.apiserver.cel.values import CelError, Optional, Type, equal
 from pykueue.apiserver.schema.types import Schema
 
@@ -39,9 +50,29 @@ _ARITHMETIC = {
     "/": functions.divide,
     "%": functions.modulo,
 }
-_KEYWORDS = (
-    "true false null in as break const continue else for function if import let loop package namespace return var void while"
-).split()
+_KEYWORDS = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+]
 _ESCAPED = {"__dot__": ".", "__dash__": "-", "__slash__": "/", "__underscores__": "__"} | {
     f"__{word}__": word for word in _KEYWORDS
 }
@@ -226,7 +257,7 @@ class _Compiler:
                 return _not(self._eval(args[0], scope))
             case "-_", 1:
                 return _negate(self._eval(args[0], scope))
-            case ("==" | "!="), 2:
+            case (("==" | "!="), 2):
                 a, b = (self._eval(arg, scope) for arg in args)
                 wanted = node.function == "=="
                 return lambda slots: equal(a(slots), b(slots)) is wanted
@@ -312,7 +343,9 @@ class _Compiler:
         if node.function in {"optMap", "optFlatMap"}:
             of_item = schema
         slots_ = [self._new_slot() for _ in names]
-        schemas = [of_item] if len(names) == 1 else [None, of_item or (of_value if isinstance(of_value, Schema) else None)]
+        schemas = (
+            [of_item] if len(names) == 1 else [None, of_item or (of_value if isinstance(of_value, Schema) else None)]
+        )
         inner = {**scope, **{name: (slot, s) for name, slot, s in zip(names, slots_, schemas, strict=True)}}
         parts = [self._eval(body, inner) for body in bodies]
         made = _MACROS[node.function](operand, slots_, parts)
@@ -352,7 +385,7 @@ def _absorbing(a: _Eval, b: _Eval, *, decisive: bool) -> _Eval:
             if _bool(a(slots)) is decisive:
                 return decisive
         except CelError:
-            if b(slots) is decisive:
+            if _bool(b(slots)) is decisive:
                 return decisive
             raise
         return _bool(b(slots))

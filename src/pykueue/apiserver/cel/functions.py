@@ -234,7 +234,9 @@ def multiply(a: Any, b: Any) -> Any:
 def divide(a: Any, b: Any) -> Any:
     """`a / b`; integers are cut off towards zero."""
     if isinstance(a, float) or isinstance(b, float):
-        return _arithmetic(a, b, lambda x, y: x / y if y else float("nan") if not x else float("inf") * (1 if x > 0 else -1))
+        return _arithmetic(
+            a, b, lambda x, y: x / y if y else float("nan") if not x else float("inf") * (1 if x > 0 else -1)
+        )
     if b == 0:
         raise CelError("division by zero")
     return _arithmetic(a, b, lambda x, y: abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1))
@@ -355,7 +357,18 @@ def _to_double(value: Any) -> float:
 def _to_bool(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    known = {"true": True, "True": True, "TRUE": True, "t": True, "1": True, "false": False, "False": False, "FALSE": False, "f": False, "0": False}
+    known = {
+        "true": True,
+        "True": True,
+        "TRUE": True,
+        "t": True,
+        "1": True,
+        "false": False,
+        "False": False,
+        "FALSE": False,
+        "f": False,
+        "0": False,
+    }
     if isinstance(value, str) and value in known:
         return known[value]
     raise CelError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
@@ -626,7 +639,9 @@ METHODS: Mapping[str, Callable[..., Any]] = {
     "isLoopback": lambda value: bool(value.is_loopback),
     "isLinkLocalMulticast": lambda value: bool(value.is_multicast and value.is_link_local),
     "isLinkLocalUnicast": lambda value: bool(value.is_link_local),
-    "isGlobalUnicast": lambda value: not (value.is_unspecified or value.is_loopback or value.is_multicast or value.is_link_local),
+    "isGlobalUnicast": lambda value: (
+        not (value.is_unspecified or value.is_loopback or value.is_multicast or value.is_link_local)
+    ),
     "containsIP": _contains_ip,
     "containsCIDR": _contains_cidr,
     "ip": to_ip,

@@ -165,7 +165,9 @@ class _Parser:
             raise self._unexpected(f"'{text}'")
 
     def _unexpected(self, wanted: str) -> CelError:
-        return error_at(self._text, self._next.at, f"Syntax error: mismatched input '{self._next.text}' expecting {wanted}")
+        return error_at(
+            self._text, self._next.at, f"Syntax error: mismatched input '{self._next.text}' expecting {wanted}"
+        )
 
     def expect_end(self) -> None:
         if self._next.kind != "end":
@@ -200,7 +202,11 @@ class _Parser:
             operator = self._take()
             if operator.text == "-" and self._next.kind in {"int", "float"} and self._next.at == operator.at + 1:
                 number = self._take()
-                value = -(float(number.text) if number.kind == "float" else int(number.text, 0 if "x" in number.text.lower() else 10))
+                value = -(
+                    float(number.text)
+                    if number.kind == "float"
+                    else int(number.text, 0 if "x" in number.text.lower() else 10)
+                )
                 return self._member(Literal(value, operator.at))
             operand = self._unary()
             return Call("!_" if operator.text == "!" else "-_", None, (operand,), operator.at)
@@ -305,7 +311,16 @@ class _Parser:
         body = token.text[len(flags) :]
         quotes = 3 if body[:3] in {"'''", '"""'} else 1
         body = body[quotes:-quotes]
-        text = body if "r" in flags else re.sub(r"\\(x[0-9a-fA-F]{2}|X[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)", lambda m: self._escape(m[1], token), body, flags=re.DOTALL)
+        text = (
+            body
+            if "r" in flags
+            else re.sub(
+                r"\\(x[0-9a-fA-F]{2}|X[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)",
+                lambda m: self._escape(m[1], token),
+                body,
+                flags=re.DOTALL,
+            )
+        )
         return text.encode("latin-1" if "\\x" in body else "utf-8") if "b" in flags else text
 
     def _escape(self, escape: str, token: _Token) -> str:

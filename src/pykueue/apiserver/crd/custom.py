@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pykueue.api import objects
 from pykueue.api.errors import FieldError
-from pykueue.api.fields import invalid, subdomain_faults, validate_annotations, validate_labels
+from pykueue.api.fields import invalid, subdomain_faults
 from pykueue.api.kinds import Kind
-from pykueue.api.objects import Obj, labels, metadata, name
+from pykueue.api.objects import Obj, metadata
+from pykueue.apiserver.builtins.meta import validate_metadata
 from pykueue.apiserver.resources import ScalePaths
 from pykueue.apiserver.schema.decode import decode_metadata
 from pykueue.apiserver.schema.paths import ABSENT
@@ -99,7 +99,8 @@ class CustomStrategy(Strategy):
         self._validate(new, before, None, faults)
         if faults and old is not None:
             faults = unforgiven(faults, self._schema, new, old)
-        errors = [*_metadata_errors(new, old), *(fault.error for fault in faults), *self._scale_errors(new)]
+        meta = validate_metadata(new, old, namespaced=self._kind.namespaced, name_rule=subdomain_faults)
+        errors = [*meta, *(fault.error for fault in faults), *self._scale_errors(new)]
         if self._rules is not None:
             if any(fault.is_blocking for fault in faults):
                 errors.append(_NOT_CHECKED)
@@ -124,19 +125,12 @@ class CustomStrategy(Strategy):
             return []
         if isinstance(value, bool) or not isinstance(value, int):
             shown = int(value) if isinstance(value, float) and value.is_integer() else value
-            return [invalid(path, 0, f"{path} accessor error: {shown} is of the type {_go_type(value)}, expected int64")]
+            return [
+                invalid(path, 0, f"{path} accessor error: {shown} is of the type {_go_type(value)}, expected int64")
+            ]
         if value < 0:
             return [invalid(path, value, "should be a non-negative integer")]
         return [invalid(path, value, f"should be less than or equal to {_INT32_MAX}")] if value > _INT32_MAX else []
-
-
-def _metadata_errors(new: Obj, old: Obj | None) -> list[FieldError]:
-    if old is not None and metadata(new) is metadata(old):
-        return []
-    errors = [invalid("metadata.name", name(new), fault) for fault in subdomain_faults(name(new))] if old is None else []
-    errors += validate_labels("metadata.labels", labels(new))
-    errors += validate_annotations("metadata.annotations", objects.annotations(new))
-    return errors
 
 
 def _go_type(value: Any) -> str:
@@ -153,6 +147,3 @@ def _go_type(value: Any) -> str:
             return "[]interface {}"
         case _:
             return "map[string]interface {}"
-
-
-

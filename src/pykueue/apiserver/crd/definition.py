@@ -17,7 +17,16 @@ from pykueue.api.errors import FieldError
 from pykueue.api.fields import dns1035_label_faults, invalid, not_supported, required, subdomain_faults
 from pykueue.api.instant import format_time
 from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION
-from pykueue.api.objects import Obj, condition, finalizers, get_path, is_condition_true, is_deleting, name, with_metadata
+from pykueue.api.objects import (
+    Obj,
+    condition,
+    finalizers,
+    get_path,
+    is_condition_true,
+    is_deleting,
+    name,
+    with_metadata,
+)
 from pykueue.apiserver.crd.structural import schema_errors
 from pykueue.apiserver.resources import Resource
 from pykueue.apiserver.schema.decode import builtin_decoder
@@ -97,7 +106,9 @@ class DefinitionStrategy(Strategy):
         spec = new.get("spec")
         if not isinstance(spec, Mapping):
             return [required("spec")]
-        errors = [invalid("metadata.name", name(new), fault) for fault in subdomain_faults(name(new))] if old is None else []
+        errors = (
+            [invalid("metadata.name", name(new), fault) for fault in subdomain_faults(name(new))] if old is None else []
+        )
         plural, group = get_path(spec, "names", "plural") or "", spec.get("group") or ""
         if name(new) != f"{plural}.{group}":
             errors.append(invalid("metadata.name", name(new), 'must be spec.names.plural+"."+spec.group'))
@@ -120,7 +131,7 @@ def _group_errors(definition: Obj, group: str) -> list[FieldError]:
     if group.endswith(_PROTECTED_GROUPS) or group in {"k8s.io", "kubernetes.io"}:
         value = get_path(definition, "metadata", "annotations", _APPROVAL)
         if not value:
-            text = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111"
+            text = 'protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111'
             errors.append(required(f"metadata.annotations[{_APPROVAL}]", text))
         elif not re.match(r"https?://|unapproved", str(value)):
             text = 'protected groups must have approval annotation "api-approved.kubernetes.io" with either a URL or a reason starting with "unapproved", see https://github.com/kubernetes/enhancements/pull/1111'
@@ -143,7 +154,11 @@ def _name_errors(spec: Mapping[str, Any]) -> list[FieldError]:
                 errors.append(required(f"spec.names.{field}"))
             continue
         told = value.lower() if field in {"kind", "listKind"} else value
-        detail = "may have mixed case, but should otherwise match: " if told != value or field in {"kind", "listKind"} else ""
+        detail = (
+            "may have mixed case, but should otherwise match: "
+            if told != value or field in {"kind", "listKind"}
+            else ""
+        )
         errors += [invalid(f"spec.names.{field}", value, detail + fault) for fault in dns1035_label_faults(told)]
     for field in ("shortNames", "categories"):
         for idx, value in enumerate(names.get(field) or ()):
@@ -211,7 +226,9 @@ def _with_status(definition: Obj, old: Obj | None, context: Context) -> Obj:
     status = {
         **before,
         "conditions": conditions,
-        "acceptedNames": spec.get("names") if conflict is None else before.get("acceptedNames") or {"plural": "", "kind": ""},
+        "acceptedNames": spec.get("names")
+        if conflict is None
+        else before.get("acceptedNames") or {"plural": "", "kind": ""},
         "storedVersions": [*stored, *(version for version in marked if version not in stored)],
     }
     return {**definition, "status": status}

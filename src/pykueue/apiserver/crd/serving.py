@@ -154,7 +154,11 @@ class CustomResources:
         served = self._served.get(name(definition), [])
         try:
             update_object(
-                self._backend, request, self._definitions, target, lambda old: with_metadata(old, finalizers=kept or None)
+                self._backend,
+                request,
+                self._definitions,
+                target,
+                lambda old: with_metadata(old, finalizers=kept or None),
             )
         except ApiError:
             # Somebody else wrote or removed it meanwhile: the next change asks again.

@@ -13,15 +13,18 @@ from typing import Any
 
 from pykueue.api.errors import FieldError
 from pykueue.api.fields import forbidden, invalid, not_supported, required
+from pykueue.apiserver.cel import CelError
 from pykueue.apiserver.schema.paths import ABSENT
 from pykueue.apiserver.schema.patterns import compile_pattern
 from pykueue.apiserver.schema.prune import compile_defaulter, compile_pruner
-from pykueue.apiserver.schema.types import from_crd
+from pykueue.apiserver.schema.rules import compile_rule
+from pykueue.apiserver.schema.types import Schema, from_crd
 from pykueue.apiserver.schema.validate import Fault, compile_validator
+from pykueue.apiserver.tables.jsonpath import compile_json_path
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_RULE_REASONS = ("FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
-_JSON_PATH = re.compile(r"(\.[A-Za-z_][\w\-]*|\.\w+|\['[^']+'\]|\[[^\]]+\]|\\.)+")
 
 
 def schema_errors(spec: Mapping[str, Any]) -> list[FieldError]:
@@ -34,7 +37,9 @@ def schema_errors(spec: Mapping[str, Any]) -> list[FieldError]:
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if schema:
             errors += _root_errors(schema, f"{at}.openAPIV3Schema")
-        columns_at = "spec.additionalPrinterColumns" if len(versions) == 1 else f"spec.versions[{idx}].additionalPrinterColumns"
+        columns_at = (
+            "spec.additionalPrinterColumns" if len(versions) == 1 else f"spec.versions[{idx}].additionalPrinterColumns"
+        )
         errors += _column_errors(version.get("additionalPrinterColumns") or (), columns_at)
     return errors
 
@@ -47,9 +52,7 @@ def _root_errors(schema: Mapping[str, Any], at: str) -> list[FieldError]:
         else:
             errors.append(invalid(f"{at}.type", schema["type"], "must be object at the root"))
     _walk(schema, at, errors, is_root=True)
-    if not errors:
-        errors = _default_errors(schema, at)
-    return errors
+    return errors or [*_default_errors(schema, at), *_rule_errors(schema, from_crd(schema), at)]
 
 
 def _walk(schema: Mapping[str, Any], at: str, errors: list[FieldError], *, is_root: bool = False) -> None:
@@ -63,9 +66,13 @@ def _walk(schema: Mapping[str, Any], at: str, errors: list[FieldError], *, is_ro
     if schema.get("x-kubernetes-int-or-string") and type_:
         errors.append(invalid(f"{at}.type", type_, "must be empty if x-kubernetes-int-or-string is true"))
     if schema.get("properties") and schema.get("additionalProperties") is not None:
-        errors.append(forbidden(f"{at}.additionalProperties", "additionalProperties and properties are mutual exclusive"))
+        errors.append(
+            forbidden(f"{at}.additionalProperties", "additionalProperties and properties are mutual exclusive")
+        )
     if schema.get("x-kubernetes-preserve-unknown-fields") is False:
-        errors.append(invalid(f"{at}.x-kubernetes-preserve-unknown-fields", value=False, detail="must be true or undefined"))
+        errors.append(
+            invalid(f"{at}.x-kubernetes-preserve-unknown-fields", value=False, detail="must be true or undefined")
+        )
     if schema.get("uniqueItems"):
         text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         errors.append(forbidden(f"{at}.uniqueItems", text))
@@ -120,7 +127,11 @@ def _junctor_errors(part: Mapping[str, Any], at: str, errors: list[FieldError], 
     is_int_or_string = parent.get("x-kubernetes-int-or-string")
     for key in ("type", "default", "description", "title", "nullable", "additionalProperties"):
         if part.get(key) is not None and not (key == "type" and is_int_or_string):
-            text = "must be undefined to be structural" if key == "additionalProperties" else "must be empty to be structural"
+            text = (
+                "must be undefined to be structural"
+                if key == "additionalProperties"
+                else "must be empty to be structural"
+            )
             errors.append(forbidden(f"{at}.{key}", text))
     for field, child in (part.get("properties") or {}).items():
         outside = (parent.get("properties") or {}).get(field)
@@ -157,7 +168,9 @@ def _default_errors(schema: Mapping[str, Any], at: str, *, is_root: bool = True)
     if "default" in schema:
         if is_root:
             return [forbidden(f"{at}.default", "must not be set at the root")]
-        node = from_crd({"type": "object", "properties": {"default": {k: v for k, v in schema.items() if k != "default"}}})
+        node = from_crd(
+            {"type": "object", "properties": {"default": {k: v for k, v in schema.items() if k != "default"}}}
+        )
         holder = {"default": schema["default"]}
         dropped: list[str] = []
         compile_pruner(node)(holder, None, dropped)
@@ -166,13 +179,38 @@ def _default_errors(schema: Mapping[str, Any], at: str, *, is_root: bool = True)
         faults: list[Fault] = []
         compile_validator(node)(compile_defaulter(node)(holder), ABSENT, None, faults)
         errors += [
-            FieldError(fault.error.type, f"{at}.{fault.error.path}", fault.error.value, fault.error.detail) for fault in faults
+            FieldError(fault.error.type, f"{at}.{fault.error.path}", fault.error.value, fault.error.detail)
+            for fault in faults
         ]
     for field, child in (schema.get("properties") or {}).items():
         errors += _default_errors(child, f"{at}.properties[{field}]", is_root=False)
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), Mapping):
             errors += _default_errors(schema[key], f"{at}.{key}", is_root=False)
+    return errors
+
+
+def _rule_errors(raw: Mapping[str, Any], node: Schema, at: str) -> list[FieldError]:
+    """Validation rules must compile against the schema."""
+    errors: list[FieldError] = []
+    for idx, rule in enumerate(node.validations):
+        where = f"{at}.x-kubernetes-validations[{idx}]"
+        if not rule.rule:
+            errors.append(required(f"{where}.rule", "rule is not specified"))
+            continue
+        try:
+            compile_rule(rule, node)
+        except CelError as error:
+            errors.append(invalid(f"{where}.rule", rule.rule, f"compilation failed: {error}"))
+        if rule.reason and rule.reason not in _RULE_REASONS:
+            errors.append(not_supported(f"{where}.reason", rule.reason, _RULE_REASONS))
+    for field, child in (raw.get("properties") or {}).items():
+        if not node.properties[field].name:
+            errors += _rule_errors(child, node.properties[field], f"{at}.properties[{field}]")
+    if node.items is not None:
+        errors += _rule_errors(raw["items"], node.items, f"{at}.items")
+    if isinstance(node.additional_properties, Schema):
+        errors += _rule_errors(raw["additionalProperties"], node.additional_properties, f"{at}.additionalProperties")
     return errors
 
 
@@ -189,6 +227,11 @@ def _column_errors(columns: Sequence[Mapping[str, Any]], at: str) -> list[FieldE
         path = column.get("jsonPath")
         if not path:
             errors.append(required(f"{where}.jsonPath"))
-        elif not path.startswith(".") or not _JSON_PATH.fullmatch(path):
-            errors.append(invalid(f"{where}.jsonPath", path, "must be a simple json path starting with ."))
+        elif not path.startswith("."):
+            errors.append(invalid(f"{where}.jsonPath", path, "must be a json path starting with ."))
+        else:
+            try:
+                compile_json_path(path)
+            except ValueError as error:
+                errors.append(invalid(f"{where}.jsonPath", path, str(error)))
     return errors

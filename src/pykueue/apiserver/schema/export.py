@@ -17,7 +17,11 @@ _LIMITS = (
     ("max_length", "maxLength"), ("pattern", "pattern"), ("min_items", "minItems"), ("max_items", "maxItems"),
     ("min_properties", "minProperties"), ("max_properties", "maxProperties"),
 )  # fmt: skip
-_FLAGS = (("exclusive_minimum", "exclusiveMinimum"), ("exclusive_maximum", "exclusiveMaximum"), ("unique_items", "uniqueItems"))
+_FLAGS = (
+    ("exclusive_minimum", "exclusiveMinimum"),
+    ("exclusive_maximum", "exclusiveMaximum"),
+    ("unique_items", "uniqueItems"),
+)
 _API_VERSION_TEXT = (
     "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to "
     "the latest internal value, and may reject unrecognized values. More info: "

@@ -28,6 +28,7 @@ from pykueue.apiserver.schema.types import NO_LIMITS, Limits, Schema
 
 _BLOCKING_TYPES = frozenset(("Required value", "Too long", "Too many", "Unsupported value"))
 _TYPE_INVALID = "FieldValueTypeInvalid"
+_INT64 = 1 << 63
 
 
 class Fault(NamedTuple):
@@ -102,9 +103,8 @@ def _below(schema: Schema) -> Validator | None:
     def validate_fields(value: Any, old: Any, path: Path, faults: list[Fault]) -> None:
         if not isinstance(value, Mapping):
             return
-        for key in required_fields:
-            if key not in value:
-                faults.append(Fault(path, required(render_path((path, key)))))
+        missing = [key for key in required_fields if key not in value]
+        faults.extend(Fault(path, required(render_path((path, key)))) for key in missing)
         old_fields = old if isinstance(old, Mapping) else {}
         for key, child in value.items():
             of_child = fields.get(key, of_value)
@@ -353,7 +353,8 @@ def _whole(path: Path, detail: str) -> Fault:
 
 
 def _is_int(value: Any) -> bool:
-    return (isinstance(value, int) and not isinstance(value, bool)) or (
+    """Whether Go reads a number as an integer; what does not fit 64 bits is a float there."""
+    return (isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64) or (
         isinstance(value, float) and value.is_integer() and abs(value) < 2**63
     )
 
@@ -378,9 +379,9 @@ def _type_name(value: Any) -> str:
             return "null"
         case bool():
             return "boolean"
-        case int():
+        case int() if -_INT64 <= value < _INT64:
             return "integer"
-        case float():
+        case int() | float():
             return "number"
         case str():
             return "string"
