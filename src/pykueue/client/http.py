@@ -135,7 +135,7 @@ class HttpTransport:
         except msgspec.DecodeError as error:
             raise TransportError(f"{request.method} {request.path}: the answer is not JSON: {error}") from error
 
-    async def _send(self, request: ApiRequest, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _send(self, request: ApiRequest, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         delay_s = self._bucket.delay_s(asyncio.get_running_loop().time())
         if delay_s:
             await asyncio.sleep(delay_s)
@@ -149,7 +149,7 @@ class HttpTransport:
             await self._forget_session()  # a credential plugin gave another client certificate
         session = self._open_session()
         return await session.request(
-            request.method, url, params=dict(request.query), data=data, headers=headers, timeout=timeout,
+            request.method, url, params=dict(request.query), data=data, headers=headers, timeout=limits,
             proxy=self._access.proxy_url or None, allow_redirects=False,
             server_hostname=self._access.tls_server_name or None,
         )  # fmt: skip

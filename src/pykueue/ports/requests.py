@@ -38,9 +38,7 @@ def write_request(command: Write, field_manager: str) -> ApiRequest:
             path = kind.path(namespace(obj), name(obj), subresource)
             return ApiRequest("PATCH", path, query, _complete(kind, obj), APPLY_CONTENT_TYPE)
         case Delete(kind, object_key):
-            return ApiRequest(
-                "DELETE", kind.path(object_key.namespace, object_key.name), body=_delete_options(command)
-            )
+            return ApiRequest("DELETE", kind.path(object_key.namespace, object_key.name), body=_delete_options(command))
         case Bind(pod, node):
             body = {
                 "apiVersion": "v1",

@@ -44,10 +44,10 @@ def probes(checks: Mapping[str, Check], *, liveness: str = "healthz", readiness:
         readiness: path, without slash.
     """
 
-    async def alive(request: web.Request) -> web.Response:
+    async def alive(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
-    async def ready(request: web.Request) -> web.Response:
+    async def ready(_: web.Request) -> web.Response:
         told = {name: check() for name, check in checks.items()}
         if not any(told.values()):
             return web.Response(text="ok")
@@ -63,7 +63,7 @@ def probes(checks: Mapping[str, Check], *, liveness: str = "healthz", readiness:
 def metrics(registry: CollectorRegistry) -> web.Application:
     """The application that answers scrapes."""
 
-    async def scrape(request: web.Request) -> web.Response:
+    async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

@@ -65,7 +65,7 @@ def webhook_application(
 
 def diff(old: Any, new: Any, path: str = "") -> list[dict[str, Any]]:
     """The JSON patch from one value to another: exact, and small where objects share structure."""
-    if old is new or (type(old) is type(new) and old == new):
+    if old is new:
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         operations: list[dict[str, Any]] = [
@@ -80,6 +80,8 @@ def diff(old: Any, new: Any, path: str = "") -> list[dict[str, Any]]:
         return operations
     if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
         return [op for index in range(len(new)) for op in diff(old[index], new[index], f"{path}/{index}")]
+    if type(old) is type(new) and isinstance(old, str | int | float) and old == new:
+        return []  # compared by type as well: to Python, 1 equals True
     return [{"op": "replace", "path": path, "value": new}]
 
 
