@@ -1,0 +1,280 @@
+"""The engine at work: events in, decisions out, decisions as commands.
+
+`AdmissionController` is what the loop drives (`ports.engine.Engine`). It feeds the pure engine with typed objects, turns each decision of a
+cycle into status writes and events, and tells the engine how the writes ended, so that what was assumed is forgotten when it
+could not be written. It also wakes the reconcilers whose inputs live in the engine: the queues' statuses, at most every
+200 ms each, so that a burst of admissions is one write per queue and not one per Workload.
+
+Source: scheduling.md §5.6–§5.8, §8.6.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import msgspec
+
+from pykueue.api import kinds, objects
+from pykueue.api.commands import Command, Emit, Together
+from pykueue.api.constants import Reason, WorkloadCondition
+from pykueue.api.errors import NotFound, PykueueError
+from pykueue.api.events import Change, ObjectEvent
+from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.kinds import WORKLOAD, Kind
+from pykueue.api.objects import Obj, ObjectKey
+from pykueue.api.v1beta2 import (
+    AdmissionCheck,
+    ClusterQueue,
+    Cohort,
+    KueueObject,
+    LocalQueue,
+    ResourceFlavor,
+    Topology,
+    Workload,
+)
+from pykueue.controllers.core import clusterqueue, cohort, localqueue, transitions
+from pykueue.controllers.core import workload as workload_controller
+from pykueue.controllers.workload_status import admission_patch
+from pykueue.core.engine import AdmissionEngine
+from pykueue.core.features import Features, Gate
+from pykueue.core.scheduler.decisions import Admit, Decision, Evict, Pending, Preempt, Victim
+from pykueue.ports.engine import EngineEffect
+from pykueue.ports.reader import Reader
+
+STATUS_DELAY_US = 200_000
+_TYPED: dict[Kind, type[KueueObject]] = {
+    kinds.CLUSTER_QUEUE: ClusterQueue,
+    kinds.COHORT: Cohort,
+    kinds.RESOURCE_FLAVOR: ResourceFlavor,
+    kinds.ADMISSION_CHECK: AdmissionCheck,
+    kinds.TOPOLOGY: Topology,
+    kinds.LOCAL_QUEUE: LocalQueue,
+    kinds.WORKLOAD: Workload,
+}
+
+
+@dataclass(slots=True)
+class AdmissionController:
+    """Drives an `AdmissionEngine` on behalf of the loop."""
+
+    engine: AdmissionEngine
+    features: Features
+    _next_token: int = 1
+    _open: dict[int, Decision] = field(default_factory=dict)
+    _late: list[tuple[Command, ...]] = field(default_factory=list)
+    _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
+    _now: Instant = Instant(0)
+
+    def kinds(self) -> Sequence[Kind]:
+        """See `ports.engine.Engine`."""
+        return (*_TYPED, kinds.NAMESPACE, kinds.LIMIT_RANGE, kinds.RUNTIME_CLASS)
+
+    def apply(self, event: ObjectEvent, reader: Reader, now: Instant) -> None:
+        """See `ports.engine.Engine`."""
+        self._now = now
+        gone = event.change is Change.DELETED
+        obj, name = event.new, objects.name(event.new)
+        engine = self.engine
+        match event.kind:
+            case kinds.WORKLOAD:
+                engine.set_workload(objects.key(obj), None if gone else reader.typed(Workload, obj), now)
+            case kinds.LOCAL_QUEUE:
+                engine.set_local_queue(objects.key(obj), None if gone else reader.typed(LocalQueue, obj), now)
+            case kinds.CLUSTER_QUEUE:
+                engine.set_cluster_queue(name, None if gone else reader.typed(ClusterQueue, obj), now)
+            case kinds.COHORT:
+                engine.set_cohort(name, None if gone else reader.typed(Cohort, obj), now)
+            case kinds.RESOURCE_FLAVOR:
+                engine.set_resource_flavor(name, None if gone else reader.typed(ResourceFlavor, obj), now)
+            case kinds.ADMISSION_CHECK:
+                engine.set_admission_check(name, None if gone else reader.typed(AdmissionCheck, obj), now)
+            case kinds.TOPOLOGY:
+                engine.set_topology(name, None if gone else reader.typed(Topology, obj), now)
+            case kinds.NAMESPACE:
+                engine.set_namespace(name, None if gone else dict(objects.labels(obj)), now)
+            case kinds.LIMIT_RANGE:
+                namespace = objects.namespace(obj)
+                engine.set_limit_ranges(namespace, reader.list(kinds.LIMIT_RANGE, namespace), now)
+            case kinds.RUNTIME_CLASS:
+                engine.set_runtime_class(name, None if gone else obj, now)
+        self._note_changes(now)
+
+    def next_cycle_at(self, now: Instant) -> Instant | None:
+        """See `ports.engine.Engine`; a status that is due counts as a reason to turn."""
+        self._now = max(self._now, now)
+        due = [instant for instant in (self.engine.next_cycle_at(now), *self._dirty.values()) if instant is not None]
+        if self._late:
+            due.append(now)
+        return min(due, default=None)
+
+    def cycle(self, reader: Reader, now: Instant) -> Sequence[EngineEffect]:
+        """See `ports.engine.Engine`."""
+        self._now = now
+        effects = [self._effect(None, commands) for commands in self._late]
+        self._late = []
+        due = self.engine.next_cycle_at(now)
+        if due is not None and due <= now:
+            result = self.engine.cycle(now)
+            for decision in result.decisions:
+                if commands := self._commands(decision, reader, now):
+                    effects.append(self._effect(decision, commands))
+            self._note_changes(now)
+        return effects
+
+    def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:
+        """See `ports.engine.Engine`."""
+        self._now = now
+        decision = self._open.pop(token, None)
+        if error is None or decision is None:
+            return
+        match decision:
+            case Admit():
+                self.engine.forget(decision.key, now, requeue=not isinstance(error, NotFound))
+            case Preempt():
+                for victim in decision.victims:
+                    if not victim.is_evicted:
+                        self.engine.preemption_failed(victim.key, now)
+                failed = dataclasses.replace(decision.pending, message=decision.failed_message)
+                if commands := self._pending(failed, now):
+                    self._late.append(commands)
+            case Evict():
+                self.engine.preemption_failed(decision.key, now)
+            case Pending():
+                pass
+            case _:
+                assert_never(decision)
+        self._note_changes(now)
+
+    def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
+        """See `ports.engine.Engine`."""
+        due = [woken for woken, at in self._dirty.items() if at <= self._now]
+        for woken in due:
+            del self._dirty[woken]
+        return due
+
+    def _note_changes(self, now: Instant) -> None:
+        changed = self.engine.take_changed()
+        later = Instant(now + STATUS_DELAY_US)
+        for name in changed.cluster_queues:
+            self._dirty.setdefault((clusterqueue.NAME, ObjectKey("", name)), later)
+        for key in changed.local_queues:
+            self._dirty.setdefault((localqueue.NAME, key), later)
+        for name in changed.cohorts:
+            self._dirty.setdefault((cohort.NAME, ObjectKey("", name)), later)
+        for key in changed.workloads:
+            self._dirty.setdefault((workload_controller.NAME, key), now)
+        for reconciler, names in (
+            ("resourceflavor", changed.resource_flavors),
+            ("admissioncheck", changed.admission_checks),
+            ("topology", changed.topologies),
+        ):
+            for name in names:
+                self._dirty.setdefault((reconciler, ObjectKey("", name)), now)
+
+    def _effect(self, decision: Decision | None, commands: tuple[Command, ...]) -> EngineEffect:
+        token, self._next_token = self._next_token, self._next_token + 1
+        if decision is not None:
+            self._open[token] = decision
+        return EngineEffect(token, commands)
+
+    # --- decisions as commands ---------------------------------------------------------------------------------------
+
+    def _commands(self, decision: Decision, reader: Reader, now: Instant) -> tuple[Command, ...]:
+        del reader
+        match decision:
+            case Admit():
+                return self._admit(decision, now)
+            case Pending():
+                return self._pending(decision, now)
+            case Preempt():
+                return self._preempt(decision, now)
+            case Evict():
+                evicted = transitions.evict(decision.workload, decision.reason, decision.message, now)
+                reason = transitions.eviction_event_reason(decision.reason)
+                return (
+                    admission_patch(decision.workload, evicted, now),
+                    _emit(decision.workload, "Normal", reason, decision.message),
+                )
+            case _:
+                assert_never(decision)
+
+    def _admit(self, decision: Admit, now: Instant) -> tuple[Command, ...]:
+        workload, name = decision.workload, decision.admission.cluster_queue
+        reserved = transitions.reserve_quota(workload, decision.admission, now)
+        desired = transitions.sync_admitted(reserved, now, self.features) if decision.is_admitted else reserved
+        writes: list[Command] = [admission_patch(workload, desired, now)]
+        if decision.is_second_pass:
+            return tuple(writes)
+        waited_s = max(0, now - decision.queued_since) // SECOND_US
+        note = f"Quota reserved in ClusterQueue {name}, wait time since queued was {waited_s}s"
+        if decision.flavors_considered:
+            note += f"; Flavors considered: {decision.flavors_considered}"
+        writes.append(_emit(workload, "Normal", "QuotaReserved", note))
+        if desired.is_true(WorkloadCondition.ADMITTED):
+            writes.append(_emit(workload, *workload_controller.admitted_event(desired, now)))
+        return tuple(writes)
+
+    def _pending(self, decision: Pending, now: Instant) -> tuple[Command, ...]:
+        fine = self.features[Gate.UNADMITTED_WORKLOADS_OBSERVABILITY]
+        reason = decision.reason if fine else _legacy(decision.reason)
+        workload = decision.workload
+        status = msgspec.structs.replace(workload.status, resource_requests=decision.requests)
+        desired = msgspec.structs.replace(workload, status=status)
+        desired = transitions.with_condition(
+            desired, WorkloadCondition.QUOTA_RESERVED, False, reason, decision.message, now
+        )
+        desired = transitions.sync_admitted(desired, now, self.features)
+        if decision.is_gated:
+            blocked = WorkloadCondition.BLOCKED_ON_PREEMPTION_GATES
+            desired = transitions.with_condition(
+                desired, blocked, True, Reason.PREEMPTION_GATED, decision.message, now
+            )
+        writes: list[Command] = []
+        if desired != workload:
+            writes.append(admission_patch(workload, desired, now))
+        if decision.is_event_due:
+            writes.append(_emit(workload, "Warning", reason, decision.message))
+        return tuple(writes)
+
+    def _preempt(self, decision: Preempt, now: Instant) -> tuple[Command, ...]:
+        victims = [victim for victim in decision.victims if not victim.is_evicted]
+        evictions: list[Command] = [
+            admission_patch(v.workload, transitions.preempt(v.workload, v.reason, v.message, now), now) for v in victims
+        ]
+        notes: list[Command] = []
+        for victim in victims:
+            notes.extend(_victim_events(victim, decision))
+        done: tuple[Command, ...] = (Together(tuple(evictions)),) if evictions else ()
+        return (*done, *notes, *self._pending(decision.pending, now))
+
+
+def _victim_events(victim: Victim, decision: Preempt) -> Sequence[Command]:
+    reason = transitions.eviction_event_reason(Reason.PREEMPTED)
+    return (
+        _emit(victim.workload, "Normal", reason, victim.message),
+        _emit(victim.workload, "Normal", "Preempted", victim.event_note),
+        _emit(decision.pending.workload, "Normal", "PreemptedWorkload", victim.preemptor_note),
+    )
+
+
+def _legacy(reason: Reason) -> Reason:
+    return Reason.WAITING if reason is Reason.WAITING_FOR_PODS_READY else Reason.PENDING
+
+
+def _emit(workload: Workload, type_: str, reason: str, note: str) -> Emit:
+    meta = workload.metadata
+    about: Obj = {
+        "apiVersion": WORKLOAD.api_version,
+        "kind": WORKLOAD.kind,
+        "metadata": {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+        },
+    }
+    return Emit(WORKLOAD, about, type_, str(reason), note, "kueue-admission")
+
