@@ -99,13 +99,15 @@ def apply_patch(live: Obj | None, applied: Obj, how: Application, schema: Schema
         if how.manager != "kubectl" or not attempt.is_left_by_client_side_apply(managers):
             raise
         new, after = attempt.outcome(managers, force=True)
-    before = managers.get(me)
+    mine = after.get(me)
     if compare(bare, new, schema) == Comparison(EMPTY, EMPTY):
-        if before is not None and before.fields == after[me].fields if me in after else before is None:
+        if mine is None or (me in managers and managers[me].fields == mine.fields):
             return live
-        new = bare
-    if me in after:
-        after[me] = Owned(ordered(after[me].fields), version, format_time(how.now))
+        # Kubernetes parity: an apply that changes ownership alone leaves the entry's time as it was, or absent.
+        after[me] = Owned(ordered(mine.fields), version, mine.time)
+        return with_managers(bare, capped(after))
+    if mine is not None:
+        after[me] = Owned(ordered(mine.fields), version, format_time(how.now))
     return with_managers(new, capped(after))
 
 

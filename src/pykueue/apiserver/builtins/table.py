@@ -9,10 +9,31 @@ from collections.abc import Mapping
 from functools import cache
 
 from pykueue.api import kinds as k
-from pykueue.api.fields import dns1035_label_faults
 from pykueue.api.kinds import Kind
+from pykueue.apiserver.builtins.cluster import (
+    BudgetStrategy,
+    ClaimStrategy,
+    ConfigMapStrategy,
+    LimitRangeStrategy,
+    NamespaceStrategy,
+    NodeStrategy,
+    PriorityClassStrategy,
+    SecretStrategy,
+    ServiceStrategy,
+    StorageClassStrategy,
+    WebhookStrategy,
+)
 from pykueue.apiserver.builtins.events import EventStrategy, convert_event
+from pykueue.apiserver.builtins.jobs import CronJobStrategy, JobStrategy
 from pykueue.apiserver.builtins.meta import BuiltinStrategy, path_segment_faults
+from pykueue.apiserver.builtins.pods import PodStrategy
+from pykueue.apiserver.builtins.workloads import (
+    DaemonSetStrategy,
+    DeploymentStrategy,
+    PodTemplateStrategy,
+    ReplicaSetStrategy,
+    StatefulSetStrategy,
+)
 from pykueue.apiserver.resources import ALL_VERBS, Converter, Resource, ScalePaths, SelectableField, field_at
 from pykueue.apiserver.schema.decode import builtin_decoder
 from pykueue.apiserver.schema.types import builtin_schema
@@ -71,29 +92,29 @@ def _core() -> list[Resource]:
         "status.phase", "status.podIP", "status.nominatedNodeName",
     )  # fmt: skip
     return [
-        _make(k.CONFIG_MAP, stored, "cm"),
+        _make(k.CONFIG_MAP, ConfigMapStrategy(), "cm"),
         _make(Kind("", "v1", "Endpoints", "endpoints"), BuiltinStrategy(create_on_update=True), "ep"),
-        _make(k.LIMIT_RANGE, BuiltinStrategy(create_on_update=True), "limits"),
+        _make(k.LIMIT_RANGE, LimitRangeStrategy(), "limits"),
         _make(
-            k.NAMESPACE, BuiltinStrategy(namespaced=False, status=True), "ns", verbs=_NO_COLLECTION_DELETE,
+            k.NAMESPACE, NamespaceStrategy(), "ns", verbs=_NO_COLLECTION_DELETE,
             subresources=("finalize", "status"), fields=_fields("status.phase"),
         ),
-        _make(k.NODE, BuiltinStrategy(namespaced=False, status=True), "no", subresources=("status",), fields=_fields("spec.unschedulable")),
-        _make(Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"), BuiltinStrategy(status=True), "pvc", subresources=("status",)),
+        _make(k.NODE, NodeStrategy(), "no", subresources=("status",), fields=_fields("spec.unschedulable")),
+        _make(Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"), ClaimStrategy(), "pvc", subresources=("status",)),
         _make(
             Kind("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False),
             BuiltinStrategy(namespaced=False, status=True), "pv", subresources=("status",),
         ),
         _make(
-            k.POD, BuiltinStrategy(generation=True, status=True), "po", categories=_ALL,
+            k.POD, PodStrategy(), "po", categories=_ALL,
             subresources=("binding", "eviction", "status"), fields=pod_fields,
         ),
-        _make(k.POD_TEMPLATE, BuiltinStrategy(generation=True, create_on_update=True)),
+        _make(k.POD_TEMPLATE, PodTemplateStrategy()),
         _make(Kind("", "v1", "ResourceQuota", "resourcequotas"), BuiltinStrategy(status=True), "quota", subresources=("status",)),
-        _make(k.SECRET, stored, fields=_fields("type")),
+        _make(k.SECRET, SecretStrategy(), fields=_fields("type")),
         _make(k.SERVICE_ACCOUNT, stored, "sa"),
         _make(
-            k.SERVICE, BuiltinStrategy(status=True, name_rule=dns1035_label_faults), "svc", categories=_ALL,
+            k.SERVICE, ServiceStrategy(), "svc", categories=_ALL,
             subresources=("status",), fields=_fields("spec.clusterIP", "spec.type"),
         ),
     ]  # fmt: skip
@@ -112,29 +133,27 @@ def _events() -> list[Resource]:
 
 
 def _workloads() -> list[Resource]:
-    workload = BuiltinStrategy(generation=True, status=True)
     scaled = ("scale", "status")
     return [
         _make(k.CONTROLLER_REVISION, BuiltinStrategy()),
-        _make(Kind("apps", "v1", "DaemonSet", "daemonsets"), workload, "ds", categories=_ALL, subresources=("status",)),
-        _make(k.DEPLOYMENT, workload, "deploy", categories=_ALL, subresources=scaled, scale=_REPLICAS),
-        _make(k.REPLICA_SET, workload, "rs", categories=_ALL, subresources=scaled, scale=_REPLICAS, fields=_fields("status.replicas")),
-        _make(k.STATEFUL_SET, workload, "sts", categories=_ALL, subresources=scaled, scale=_REPLICAS),
-        _make(Kind("batch", "v1", "CronJob", "cronjobs"), workload, "cj", categories=_ALL, subresources=("status",)),
-        _make(k.JOB, workload, categories=_ALL, subresources=("status",), fields=_fields("status.successful")),
+        _make(Kind("apps", "v1", "DaemonSet", "daemonsets"), DaemonSetStrategy(), "ds", categories=_ALL, subresources=("status",)),
+        _make(k.DEPLOYMENT, DeploymentStrategy(), "deploy", categories=_ALL, subresources=scaled, scale=_REPLICAS),
+        _make(k.REPLICA_SET, ReplicaSetStrategy(), "rs", categories=_ALL, subresources=scaled, scale=_REPLICAS, fields=_fields("status.replicas")),
+        _make(k.STATEFUL_SET, StatefulSetStrategy(), "sts", categories=_ALL, subresources=scaled, scale=_REPLICAS),
+        _make(Kind("batch", "v1", "CronJob", "cronjobs"), CronJobStrategy(), "cj", categories=_ALL, subresources=("status",)),
+        _make(k.JOB, JobStrategy(), categories=_ALL, subresources=("status",), fields=_fields("status.successful")),
         _make(k.LEASE, BuiltinStrategy(create_on_update=True)),
-        _make(Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"), workload, "pdb", subresources=("status",)),
+        _make(Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"), BudgetStrategy(), "pdb", subresources=("status",)),
         _make(Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"), BuiltinStrategy(generation=True)),
     ]  # fmt: skip
 
 
 def _cluster() -> list[Resource]:
-    counted = BuiltinStrategy(namespaced=False, generation=True)
     return [
-        _make(k.PRIORITY_CLASS, BuiltinStrategy(namespaced=False, generation=True), "pc"),
+        _make(k.PRIORITY_CLASS, PriorityClassStrategy(), "pc"),
         _make(k.RUNTIME_CLASS, BuiltinStrategy(namespaced=False)),
         *(
-            _make(Kind("admissionregistration.k8s.io", "v1", kind, plural, namespaced=False), counted, categories=_EXTENSIONS)
+            _make(Kind("admissionregistration.k8s.io", "v1", kind, plural, namespaced=False), WebhookStrategy(mutating=kind.startswith("Mut")), categories=_EXTENSIONS)
             for kind, plural in (
                 ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
                 ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
@@ -158,7 +177,7 @@ def _authorization() -> list[Resource]:
 def _storage() -> list[Resource]:
     networking = "networking.k8s.io"
     return [
-        _make(Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False), BuiltinStrategy(namespaced=False), "sc"),
+        _make(Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False), StorageClassStrategy(), "sc"),
         _make(Kind(networking, "v1", "Ingress", "ingresses"), BuiltinStrategy(generation=True, status=True), "ing", subresources=("status",)),
         _make(Kind(networking, "v1", "NetworkPolicy", "networkpolicies"), BuiltinStrategy(generation=True), "netpol"),
     ]  # fmt: skip
