@@ -101,11 +101,10 @@ def test_a_watch_streams_and_ends_with_its_error() -> None:
         return response
 
     async def story(transport: HttpTransport) -> None:
-        lines = []
+        lines = aiter(transport.watch(ApiRequest("GET", "/x", {"watch": "1"})))
+        assert (await anext(lines)).object == {"a": 1}
         with pytest.raises(Expired):
-            async for line in transport.watch(ApiRequest("GET", "/x", {"watch": "1"})):
-                lines.append(line.object)
-        assert lines == [{"a": 1}]
+            await anext(lines)
 
     run(handler, story)
 
