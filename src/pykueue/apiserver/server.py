@@ -10,6 +10,7 @@ import asyncio
 import datetime as dt
 import os
 import secrets
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +90,7 @@ class EmbeddedApiServer:
         sources = sources or Sources()
         self._data_dir = data_dir
         self._http: HttpServer | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.registry = ResourceRegistry()
         for resource in (*builtin_resources(), definition_resource()) if resources is None else resources:
             self.registry.add(resource)
@@ -126,7 +128,7 @@ class EmbeddedApiServer:
         Raises:
             ConfigError: the address is in use, or the certificates cannot be read.
         """
-        identity = self._identity((host, *names))
+        identity = self.identity(host, *names)
         self._http = HttpServer(self.handler, Authenticator(identity.token), host, port, identity.server_context())
         try:
             await self._http.start()
@@ -146,6 +148,9 @@ class EmbeddedApiServer:
         if self._http is not None:
             await self._http.stop()
             self._http = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
         self.store.close()
 
     @staticmethod
@@ -158,14 +163,16 @@ class EmbeddedApiServer:
         else:
             loop.call_soon(task)
 
-    def _identity(self, addresses: Sequence[str]) -> Identity:
-        now = dt.datetime.now(dt.UTC)
-        if self._data_dir is not None:
-            return load_identity(self._data_dir, addresses, now)
-        import tempfile
+    def identity(self, *addresses: str) -> Identity:
+        """Certificates and token; made when first asked for. Without a data directory they last as long as the server.
 
-        self._scratch = tempfile.TemporaryDirectory(prefix="pykueue-")
-        return load_identity(Path(self._scratch.name), addresses, now)
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        if self._data_dir is None and self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="pykueue-")
+        home = self._data_dir or Path(self._scratch.name if self._scratch else "")
+        return load_identity(home, addresses, dt.datetime.now(dt.UTC))
 
     def _make_system_objects(self) -> None:
         namespaces = self.registry.for_kind(NAMESPACE)
