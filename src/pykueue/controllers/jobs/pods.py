@@ -25,6 +25,7 @@ from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import Condition, Workload
 from pykueue.controllers.jobs import group_workload, groups, pod_commands, workloads
 from pykueue.controllers.jobs.pod_commands import REPORTER, in_order, together
+from pykueue.controllers.jobs.set_pods import is_let_go
 from pykueue.controllers.jobs.single_pods import BY_POD_OWNER, SinglePods, pod_owners
 from pykueue.controllers.workload_status import condition_patch, drop_finalizer, reclaimable_patch
 from pykueue.core.features import Gate
@@ -41,7 +42,7 @@ BATCH_US = SECOND_US
 CONDITION_MANAGER = "kueue-pod-controller"
 _LOOKED_UP = (
     kinds.NAMESPACE, kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.ADMISSION_CHECK,
-    kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.JOB, kinds.LOCAL_QUEUE,
+    kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.STATEFUL_SET, kinds.JOB, kinds.LOCAL_QUEUE,
 )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ class PodReconciler:
         members = reader.by_index(POD, groups.BY_GROUP, f"{namespace}/{key.name}")
         found = reader.get(WORKLOAD, namespace, key.name)
         if not members:
-            return _without_members(reader.typed(Workload, found)) if found is not None else DONE
+            return self._without_members(reader.typed(Workload, found), now) if found is not None else DONE
         first = members[0]
         if not pods.is_managed_pod(first) or not self._settings.serves_pod(first):
             return DONE
@@ -111,6 +112,17 @@ class PodReconciler:
             return self._plain(reader, members, key.name, found, now)
         except FlavorMissing as fault:
             return Result(error=str(fault))
+
+    def _without_members(self, workload: Workload, now: Instant) -> Result:
+        """No pod is left: evicted, the quota goes back; else nothing holds the Workload, unless it stands for more than its pods."""
+        is_controlled = any(ref.controller for ref in workload.metadata.owner_references)
+        if is_controlled or Annotation.IS_GROUP_WORKLOAD not in workload.metadata.annotations:
+            return DONE
+        owners = workload.metadata.owner_references
+        if workload.is_deleting or (owners and all(ref.kind == POD.kind for ref in owners)):
+            return Result(drop_finalizer(workload))
+        returned = workloads.quota_returned(workload, self._settings, now, is_pod_owned=False)
+        return Result(workloads.status_write(workload, returned, now))
 
     # --- which Workload ------------------------------------------------------------------------------------------
 
@@ -191,7 +203,8 @@ class PodReconciler:
             return stops, workload, until - now + 1 if is_timed else None
         if not workload.is_true(WorkloadCondition.ADMITTED):
             message = "Not admitted by cluster queue"
-            stops = pod_commands.stop_all(members, pod_commands.NOT_ADMITTED, message, now)
+            held = [pod for pod in members if not _is_set_pod(pod) or not is_let_go(pod, reader)]
+            stops = pod_commands.stop_all(held, pod_commands.NOT_ADMITTED, message, now)
             return [*stops, *group_workload.check_events(members, workload)], workload, None
         if not workloads.is_startable(workload, reader):
             return [], workload, None
@@ -241,15 +254,8 @@ class PodReconciler:
         return keys
 
 
-def _without_members(workload: Workload) -> Result:
-    """No pod is left: nothing holds the Workload any more, unless it stands for something besides its pods."""
-    is_controlled = any(ref.controller for ref in workload.metadata.owner_references)
-    if is_controlled or Annotation.IS_GROUP_WORKLOAD not in workload.metadata.annotations:
-        return DONE
-    owners = workload.metadata.owner_references
-    if workload.is_deleting or (owners and all(ref.kind == POD.kind for ref in owners)):
-        return Result(drop_finalizer(workload))
-    return DONE
+def _is_set_pod(pod: Obj) -> bool:
+    return Annotation.POD_SUSPENDING_PARENT in objects.annotations(pod)
 
 
 def _adopted(group: Group, now: Instant) -> tuple[Sequence[Command], int | None]:

@@ -64,7 +64,7 @@ class SetPodReconciler:
         if not set_name:
             return DONE
         obj = reader.get(self._set.kind, key.namespace, set_name)
-        if obj is None or self._is_let_go(pod, reader):
+        if obj is None or is_let_go(pod, reader):
             return self._ungated(pod, obj, reader, now)
         if not self._set.is_ours(obj) or pods.is_terminated(pod) or objects.is_deleting(pod):
             return DONE
@@ -78,22 +78,9 @@ class SetPodReconciler:
         if not commands:
             return DONE
         age = now - objects.created_at(pod)
-        if age < ORPHAN_AGE_US and (obj is None or self._stateful_set_of(pod, reader) is None):
+        if age < ORPHAN_AGE_US and (obj is None or _stateful_set_of(pod, reader) is None):
             return Result(requeue_after_us=ORPHAN_AGE_US - age)
         return Result(commands)
-
-    def _is_let_go(self, pod: Obj, reader: Reader) -> bool:
-        """Whether the pod stands in the way: its StatefulSet is gone, or rolls on from the revision the pod is of."""
-        stateful_set = self._stateful_set_of(pod, reader)
-        if stateful_set is None:
-            return True
-        status = stateful_set.get("status") or {}
-        current, update = status.get("currentRevision"), status.get("updateRevision")
-        return current != update and objects.labels(pod).get("controller-revision-hash") == current
-
-    def _stateful_set_of(self, pod: Obj, reader: Reader) -> Obj | None:
-        owner = objects.controller_of(pod)
-        return reader.get(STATEFUL_SET, objects.namespace(pod), owner.name) if owner is not None else None
 
     def _marked(self, reader: Reader, obj: Obj, pod: Obj) -> Iterable[Command]:
         queue = queue_name(obj)
@@ -161,6 +148,24 @@ class SetPodReconciler:
     def _set_values(self, pod: Obj) -> Iterable[str]:
         name = self._set.set_of_pod(pod)
         return (f"{objects.namespace(pod)}/{name}",) if name else ()
+
+
+def is_let_go(pod: Obj, reader: Reader) -> bool:
+    """Whether a set's pod stands in the way: its StatefulSet is gone, or rolls on from the revision the pod is of.
+
+    Such a pod is not held back any more, and not stopped for lack of quota: it is replaced anyway.
+    """
+    stateful_set = _stateful_set_of(pod, reader)
+    if stateful_set is None:
+        return True
+    status = stateful_set.get("status") or {}
+    current, update = status.get("currentRevision"), status.get("updateRevision")
+    return current != update and objects.labels(pod).get("controller-revision-hash") == current
+
+
+def _stateful_set_of(pod: Obj, reader: Reader) -> Obj | None:
+    owner = objects.controller_of(pod)
+    return reader.get(STATEFUL_SET, objects.namespace(pod), owner.name) if owner is not None else None
 
 
 def _revisions(stateful_set: Obj) -> tuple[object, object]:

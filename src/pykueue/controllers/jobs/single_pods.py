@@ -21,7 +21,7 @@ from pykueue.controllers.jobs.pod_commands import REPORTER, in_order, together
 from pykueue.controllers.workload_status import drop_finalizer
 from pykueue.core.features import Gate
 from pykueue.integrations import pod as pods
-from pykueue.integrations.identity import prebuilt_workload_name
+from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
 from pykueue.integrations.naming import origin_uid, workload_name
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
 from pykueue.integrations.priority import PriorityClassMissing, resolve_priority
@@ -55,6 +55,8 @@ class SinglePods:
         if pod is None:
             return Result(tuple(c for workload in owned for c in self._orphaned(workload, now)))
         if not pods.is_managed_pod(pod) or not self._settings.serves_pod(pod):
+            return DONE
+        if pod_group_name(pod, self._features):
             return DONE
         if objects.is_deleting(pod):
             ends = [c for workload in owned for c in self._orphaned(workload, now)]
