@@ -56,9 +56,9 @@ def up(**options: Any) -> None:
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debug.")
 def manager(**options: Any) -> None:
     """Run the manager against a Kubernetes API server."""
-    from pykueue.cli.manage import ManagerOptions, manage
+    from pykueue.cli.manage import ManagerFlags, manage
 
-    _run(manage(ManagerOptions(**options)))
+    _run(manage(ManagerFlags(**options)))
 
 
 @cli.command()

@@ -1,0 +1,90 @@
+"""The product, assembled from its parts: the one list of reconcilers and webhooks for both homes.
+
+`cli` is the composition root: only here are concrete parts introduced to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pykueue.api import kinds
+from pykueue.api.configuration import Configuration
+from pykueue.api.errors import ConfigError
+from pykueue.api.kinds import Kind
+from pykueue.controllers.admission import AdmissionController
+from pykueue.controllers.core.clusterqueue import ClusterQueueReconciler
+from pykueue.controllers.core.cohort import CohortReconciler
+from pykueue.controllers.core.in_use import InUseFinalizer
+from pykueue.controllers.core.localqueue import LocalQueueReconciler
+from pykueue.controllers.core.priorityclass import PriorityClassReconciler
+from pykueue.controllers.core.workload import WorkloadReconciler
+from pykueue.controllers.jobs.setup import job_reconcilers
+from pykueue.core.configuration import load
+from pykueue.core.engine import AdmissionEngine
+from pykueue.core.features import Features
+from pykueue.integrations.settings import JobSettings
+from pykueue.ports.admission import Webhook
+from pykueue.ports.reconcile import Reconciler
+from pykueue.webhooks.jobs.setup import job_webhooks
+from pykueue.webhooks.kueue.clusterqueue import ClusterQueueWebhook, CohortWebhook
+from pykueue.webhooks.kueue.resourceflavor import ResourceFlavorWebhook
+from pykueue.webhooks.kueue.workload import WorkloadWebhook
+
+WEBHOOK_CONFIGURATION = "kueue-mutating-webhook-configuration"
+CACHED_KINDS: Sequence[Kind] = (
+    kinds.NAMESPACE, kinds.LOCAL_QUEUE, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.POD, kinds.JOB,
+    kinds.STATEFUL_SET, kinds.DEPLOYMENT, kinds.REPLICA_SET, kinds.LEADER_WORKER_SET,
+)  # fmt: skip
+"""Kinds that webhooks and the search for owners look up, whether or not a reconciler watches them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One manager's parts."""
+
+    engine: AdmissionEngine
+    controller: AdmissionController
+    reconcilers: Sequence[Reconciler]
+    webhooks: Sequence[Webhook]
+
+
+def assemble(config: Configuration, features: Features) -> Product:
+    """Build the manager for a configuration."""
+    engine = AdmissionEngine(config, features)
+    settings = JobSettings(config, features)
+    reconcilers: list[Reconciler] = [
+        WorkloadReconciler(engine, config, features),
+        ClusterQueueReconciler(engine),
+        LocalQueueReconciler(engine),
+        CohortReconciler(engine),
+        PriorityClassReconciler(),
+        InUseFinalizer("resourceflavor", kinds.RESOURCE_FLAVOR, engine.flavor_in_use),
+        InUseFinalizer("admissioncheck", kinds.ADMISSION_CHECK, engine.check_in_use),
+        InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use),
+        *job_reconcilers(settings),
+    ]
+    webhooks: list[Webhook] = [
+        ClusterQueueWebhook(features),
+        CohortWebhook(),
+        ResourceFlavorWebhook(),
+        WorkloadWebhook(features),
+        *job_webhooks(settings),
+    ]
+    return Product(engine, AdmissionController(engine, features), reconcilers, webhooks)
+
+
+def read_configuration(path: Path | None, feature_gates: str, namespace: str = "kueue-system") -> tuple[Configuration, Features]:
+    """Read the configuration file, or take the defaults.
+
+    Raises:
+        ConfigError: unreadable, or with faults; all of them are told.
+    """
+    if path is None:
+        return load("", "defaults", feature_gates=feature_gates, namespace=namespace)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
+    return load(text, str(path), feature_gates=feature_gates, namespace=namespace)
