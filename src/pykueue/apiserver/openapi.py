@@ -148,7 +148,9 @@ def _define(resource: Resource, definitions: dict[str, Any], ref_prefix: str) ->
     """Add the definitions of a kind and of its list."""
     kind, name = resource.kind, model_name(resource.kind)
     if builtin.definition_name(kind) is not None:
-        _define_all((name, f"{name}List"), definitions)
+        others = (_SUBRESOURCES.get(subresource, (None, ()))[0] for subresource in resource.subresources)
+        here = [model_name(other) for other in others if other is not None and _is_here(resource, other)]
+        _define_all((name, f"{name}List", *here), definitions)
         return
     gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
     made = to_openapi(resource.schema, ref_prefix) if resource.schema is not None else _unknown_fields()

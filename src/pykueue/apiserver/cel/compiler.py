@@ -122,7 +122,10 @@ def compile_expression(text: str, variables: Mapping[str, Schema | None]) -> Pro
     compiler = _Compiler(text)
     scope = {name: (slot, schema) for slot, (name, schema) in enumerate(variables.items(), start=1)}
     compiler.n_slots = len(scope) + 1
-    evaluate, _ = compiler.compile(parse(text), scope)
+    try:
+        evaluate, _ = compiler.compile(parse(text), scope)
+    except RecursionError:
+        raise error_at(text, 0, "expression is nested too deeply") from None
     return Program(text, frozenset(compiler.used), evaluate, compiler.n_slots, tuple(variables))
 
 

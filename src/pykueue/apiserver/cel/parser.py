@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pykueue.apiserver.cel.values import CelError
 
-_DEPTH_MAX = 200
+_DEPTH_MAX = 50
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+|//[^\n]*)

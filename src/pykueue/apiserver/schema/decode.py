@@ -167,6 +167,8 @@ def _list(of_item: _Decode, go_type: str, owner: str) -> _Decode:
 def _map(of_value: _Decode, schema: Schema, owner: str) -> _Decode:
     go_type = _go_type(schema)
     values = schema.additional_properties
+    # Go's decoder names the key of a map only on the way into a struct.
+    is_struct = isinstance(values, Schema) and values.type == "object"
     zero = "" if isinstance(values, Schema) and values.type == "string" and values.format != "quantity" else None
 
     def read(value: Any, path: Path, dropped: list[str]) -> Any:
@@ -177,7 +179,7 @@ def _map(of_value: _Decode, schema: Schema, owner: str) -> _Decode:
         changed = False
         result = {}
         for key, child in value.items():
-            made = zero if child is None else of_value(child, (path, key), dropped)
+            made = zero if child is None else of_value(child, (path, key) if is_struct else path, dropped)
             changed = changed or made is not child
             result[key] = made
         return result if changed else value

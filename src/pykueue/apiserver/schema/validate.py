@@ -63,7 +63,8 @@ def compile_validator(schema: Schema) -> Validator:
 def _validator(schema: Schema) -> Validator:
     """The validator of one node: type first, then combinations, then the value, then what is inside of it."""
     type_faulty = _type_check(schema)
-    checks = tuple(check for check in (_combined(schema), *_value_checks(schema)) if check is not None)
+    combined = _combined(schema)
+    checks = tuple(check for check in (combined, *_value_checks(schema)) if check is not None)
     below = _below(schema)
     nullable = schema.nullable
 
@@ -71,6 +72,8 @@ def _validator(schema: Schema) -> Validator:
         if value is old or (value is None and nullable):
             return
         if type_faulty is not None and type_faulty(value, path, faults):
+            if combined is not None:
+                combined(value, path, faults)
             return
         for check in checks:
             check(value, path, faults)
