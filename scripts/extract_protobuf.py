@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a script tells what it did
 """Extract the protobuf field tables of Kubernetes' own kinds from the Go sources of its API.
 
 Development-time only. kubectl's typed commands (`kubectl create namespace`, `kubectl auth can-i`, ...) send protobuf whatever the
@@ -33,7 +34,7 @@ IMPORTS = {
     "authnv1": "authentication/v1",
 }  # fmt: skip
 SCALARS = {"string", "bool", "int", "int32", "int64", "uint8", "byte", "float64", "uint32", "uint64", "rune"}
-FIELD = re.compile(r'^\s*(?:(\w+)\s+)?(\S+(?:\s*\[\]\S+)?)\s+`([^`]*)`', re.MULTILINE)
+FIELD = re.compile(r"^\s*(?:(\w+)\s+)?(\S+(?:\s*\[\]\S+)?)\s+`([^`]*)`", re.MULTILINE)
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 ALIAS = re.compile(r"^type (\w+) (?!struct|interface)(\S+)\s*(?://.*)?$", re.MULTILINE)
 GROUPED_ALIAS = re.compile(r"^\t(\w+) = (\w+\.\w+)$", re.MULTILINE)
@@ -110,8 +111,7 @@ def reachable(roots: list[str], structs: dict[str, dict[str, list[object]]]) -> 
         if name in seen or name not in structs:
             continue
         seen.add(name)
-        for entry in structs[name].values():
-            pending.append(re.sub(r"^(?:\*|\[\]|map\[string\]|items:)+", "", str(entry[1])))
+        pending += [re.sub(r"^(?:\*|\[\]|map\[string\]|items:)+", "", str(entry[1])) for entry in structs[name].values()]
     return seen
 
 

@@ -63,7 +63,7 @@ def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
         "    obj = store.put('pods', key, {'metadata': {'name': 'a', 'namespace': 'ns'}, 'value': value}, obj)\n"
         "    print(value, flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     acknowledged = [int(process.stdout.readline()) for _ in range(50)][-1]
     os.kill(process.pid, signal.SIGKILL)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from pykueue.api.errors import (
-    AlreadyExists, ApiError, BadRequest, Conflict, Expired, FieldError, Forbidden, Invalid, MethodNotAllowed, NotFound, Timeout,
+    AlreadyExists,
+    ApiError,
+    BadRequest,
+    Conflict,
+    Expired,
+    FieldError,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    Timeout,
 )  # fmt: skip
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import NAMESPACE, POD, Kind
@@ -99,7 +109,7 @@ class Client:
 
 
 @pytest.fixture
-def run() -> Iterator[Callable[[Callable[[Client], Awaitable[None]]], None]]:
+def run() -> Callable[[Callable[[Client], Awaitable[None]]], None]:
     """Run a test's coroutine against a fresh server with a manual clock."""
     numbers = iter(range(1, 1_000_000))
     uids = iter(range(1, 1_000_000))
@@ -117,7 +127,7 @@ def run() -> Iterator[Callable[[Callable[[Client], Awaitable[None]]], None]]:
 
         asyncio.run(whole())
 
-    yield runner
+    return runner
 
 
 Run = Callable[[Callable[[Client], Awaitable[None]]], None]
@@ -154,7 +164,7 @@ def test_names_are_generated(run: Run) -> None:
         nothing = {"apiVersion": WIDGET.api_version, "kind": "Widget", "metadata": {}}
         with pytest.raises(
             Invalid,
-            match='Widget.example.com "" is invalid: metadata.name: Required value: name or generateName is required',
+            match=r'Widget.example.com "" is invalid: metadata.name: Required value: name or generateName is required',
         ):
             await client.ask("POST", WIDGET.path("default"), nothing)
 
@@ -186,7 +196,7 @@ def test_names_are_generated(run: Run) -> None:
         ("PUT", "/api/v1/namespaces/default/pods/x", ("Pod", "v1", {"name": "x"}), NotFound, 'pods "x" not found'),
     ],
 )  # fmt: skip
-def test_refusals(run: Run, method: str, path: str, body: Any, error: type[ApiError], want: str) -> None:
+def test_refusals(run: Run, *, method: str, path: str, body: Any, error: type[ApiError], want: str) -> None:
     """Reasons and texts are Kubernetes'."""
     if isinstance(body, tuple):
         body = {"kind": body[0], "apiVersion": body[1], "metadata": body[2]}
@@ -203,7 +213,7 @@ def test_a_name_is_taken_once(run: Run) -> None:
 
     async def story(client: Client) -> None:
         await client.create(WIDGET, "w")
-        with pytest.raises(AlreadyExists, match='widgets.example.com "w" already exists') as caught:
+        with pytest.raises(AlreadyExists, match=r'widgets.example.com "w" already exists') as caught:
             await client.create(WIDGET, "w")
         assert caught.value.details == {"name": "w", "group": "example.com", "kind": "widgets"}
 
@@ -223,15 +233,17 @@ def test_updates_count_and_conflict(run: Run) -> None:
         assert await client.ask("PUT", path, labelled) == labelled
         with pytest.raises(
             Conflict,
-            match='Operation cannot be fulfilled on widgets.example.com "w": the object has been modified; please apply',
+            match=r'Operation cannot be fulfilled on widgets.example.com "w": the object has been modified; please apply',
         ):
             await client.ask("PUT", path, first)
         other = {**labelled, "metadata": {**labelled["metadata"], "uid": "other"}}
-        with pytest.raises(Conflict, match="Precondition failed: UID in precondition: other, UID in object meta: uid-"):
+        with pytest.raises(
+            Conflict, match=r"Precondition failed: UID in precondition: other, UID in object meta: uid-"
+        ):
             await client.ask("PUT", path, other)
         unversioned = {**labelled, "metadata": {"name": "w"}}
         with pytest.raises(
-            Invalid, match="metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+            Invalid, match=r"metadata.resourceVersion: Invalid value: 0: must be specified for an update"
         ):
             await client.ask("PUT", path, unversioned)
 
@@ -277,7 +289,7 @@ def test_faults_are_told_all_at_once_with_causes(run: Run) -> None:
 
     async def story(client: Client) -> None:
         with pytest.raises(
-            Invalid, match='Widget.example.com "w" is invalid: spec.size: Invalid value: -1: must not be negative'
+            Invalid, match=r'Widget.example.com "w" is invalid: spec.size: Invalid value: -1: must not be negative'
         ) as caught:
             await client.create(WIDGET, "w", spec={"size": -1})
         assert caught.value.details is not None
@@ -305,7 +317,7 @@ def test_warnings_reach_the_writer(run: Run) -> None:
         assert list(ignored.warnings) == ["size 13 brings bad luck"]
         old = await client.raw("GET", WIDGET_OLD.path("default", "w"))
         assert list(old.warnings) == ["example.com/v1alpha1 Widget is deprecated"]
-        with pytest.raises(BadRequest, match='strict decoding error: unknown field "extra"'):
+        with pytest.raises(BadRequest, match=r'strict decoding error: unknown field "extra"'):
             await client.ask("POST", WIDGET.path("default"), body, fieldValidation="Strict")
 
     run(story)
@@ -441,7 +453,7 @@ def test_terminating_namespaces_take_nothing_new(run: Run) -> None:
         await client.create(NAMESPACE, "ns", "", metadata={"finalizers": ["example.com/f"]})
         await client.ask("DELETE", NAMESPACE.path("", "ns"))
         with pytest.raises(
-            Forbidden, match="unable to create new content in namespace ns because it is being terminated"
+            Forbidden, match=r"unable to create new content in namespace ns because it is being terminated"
         ) as caught:
             await client.create(WIDGET, "w", "ns")
         assert caught.value.details is not None
@@ -476,9 +488,9 @@ def test_lists_come_in_pages_of_one_state(run: Run) -> None:
             resourceVersionMatch="Exact",
         )
         assert [obj["metadata"]["name"] for obj in exact["items"]] == list("abcde")
-        with pytest.raises(Timeout, match="Too large resource version: 999999"):
+        with pytest.raises(Timeout, match=r"Too large resource version: 999999"):
             await client.ask("GET", WIDGET.path("default"), resourceVersion="999999")
-        with pytest.raises(BadRequest, match="continue key is not valid"):
+        with pytest.raises(BadRequest, match=r"continue key is not valid"):
             await client.ask("GET", WIDGET.path("default"), **{"continue": "nonsense"})
 
     run(story)
@@ -563,7 +575,7 @@ def test_watches_can_begin_with_the_present(run: Run) -> None:
         )
         assert told(streamed) == [("ADDED", "a"), ("BOOKMARK", "")]
         assert streamed[1].object["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-        with pytest.raises(Invalid, match="sendInitialEvents requires setting resourceVersionMatch"):
+        with pytest.raises(Invalid, match=r"sendInitialEvents requires setting resourceVersionMatch"):
             await watch(client, WIDGET.path(), "", 1, sendInitialEvents="true")
 
     run(story)
@@ -593,7 +605,7 @@ def test_watches_of_a_forgotten_past_are_expired(run: Run) -> None:
         await client.create(WIDGET, "w")
         storage = client.server.store.storage("widgets.example.com")
         storage.covered_after = client.server.store.revision
-        with pytest.raises(Expired, match="too old resource version: 1"):
+        with pytest.raises(Expired, match=r"too old resource version: 1"):
             await watch(client, WIDGET.path(), "1", 1)
         later = client.transport.watch(
             ApiRequest("GET", WIDGET.path(), {"resourceVersion": str(client.server.store.revision)})
@@ -620,7 +632,7 @@ def test_pods_are_bound_once(run: Run) -> None:
         }
         await client.create(POD, "p", spec={"schedulingGates": [{"name": "g"}]})
         path = POD.path("default", "p", "binding")
-        with pytest.raises(Conflict, match="non-empty .spec.schedulingGates"):
+        with pytest.raises(Conflict, match=r"non-empty .spec.schedulingGates"):
             await client.ask("POST", path, binding)
         await client.create(POD, "q", spec={})
         assert (await client.ask("POST", POD.path("default", "q", "binding"), binding | {"metadata": {"name": "q"}}))[
@@ -630,7 +642,7 @@ def test_pods_are_bound_once(run: Run) -> None:
         assert bound["spec"]["nodeName"] == "n1"
         assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
         with pytest.raises(
-            Conflict, match='Operation cannot be fulfilled on pods/binding "q": pod q is already assigned to node "n1"'
+            Conflict, match=r'Operation cannot be fulfilled on pods/binding "q": pod q is already assigned to node "n1"'
         ):
             await client.ask("POST", POD.path("default", "q", "binding"), binding | {"metadata": {"name": "q"}})
         selected = await client.ask("GET", POD.path(), fieldSelector="spec.nodeName=n1")
@@ -653,7 +665,7 @@ def test_scale_is_a_view_of_its_object(run: Run) -> None:
         assert (widget["spec"], widget["metadata"]["generation"]) == ({"size": 7, "color": "red"}, 2)
         with pytest.raises(Conflict):
             await client.ask("PUT", path, {**scale, "spec": {"replicas": 8}})
-        with pytest.raises(Invalid, match="spec.replicas: Invalid value: -1: must be greater than or equal to 0"):
+        with pytest.raises(Invalid, match=r"spec.replicas: Invalid value: -1: must be greater than or equal to 0"):
             await client.ask("PUT", path, {**changed, "spec": {"replicas": -1}})
 
     run(story)
@@ -686,7 +698,7 @@ def test_webhooks_change_and_refuse(run: Run) -> None:
         made = await client.create(WIDGET, "w", spec={"size": 1})
         assert made["spec"] == {"size": 1, "color": "red"}
         assert "junk" not in made
-        with pytest.raises(Forbidden, match='admission webhook "paint.example.com" denied the request'):
+        with pytest.raises(Forbidden, match=r'admission webhook "paint.example.com" denied the request'):
             await client.ask("PUT", WIDGET.path("default", "w"), {**made, "spec": {"color": "green"}})
         await client.ask("PUT", WIDGET.path("default", "w", "status"), {**made, "status": {"ok": True}})
         await client.ask("DELETE", WIDGET.path("default", "w"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -230,4 +229,4 @@ def test_in_process_callers_have_a_name(tmp_path: Path) -> None:
         await server.close()
 
     asyncio.run(whole())
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

@@ -84,7 +84,13 @@ def test_field_selectors(text: str, want: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "want"),
-    [("spec.foo=a", '"spec.foo" is not a known field selector: only "metadata.name", "metadata.namespace", "spec.nodeName"'), ("nonsense", "can't understand 'nonsense'")],
+    [
+        (
+            "spec.foo=a",
+            '"spec.foo" is not a known field selector: only "metadata.name", "metadata.namespace", "spec.nodeName"',
+        ),
+        ("nonsense", "can't understand 'nonsense'"),
+    ],
 )
 def test_field_selectors_that_are_none(text: str, want: str) -> None:
     """The texts are Kubernetes'."""

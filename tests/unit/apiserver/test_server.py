@@ -11,7 +11,9 @@ import pytest
 
 from pykueue.api.errors import ApiError, BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
 from pykueue.api.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT, NAMESPACE, POD, STATEFUL_SET, Kind
+from pykueue.apiserver.messages import HttpRequest
 from pykueue.apiserver.server import SYSTEM_NAMESPACES, EmbeddedApiServer
+from pykueue.apiserver.watching import WatchStream
 from pykueue.ports.transport import ApiRequest
 
 WIDGET = Kind("example.com", "v1", "Widget", "widgets")
@@ -114,14 +116,14 @@ def test_definitions_bring_resources_and_take_them_away() -> None:
         await client.ask("POST", CUSTOM_RESOURCE_DEFINITION.path(), DEFINITION)
         made = await client.create(WIDGET, "w", spec={"size": 1, "unknown": 1})
         assert made["spec"] == {"size": 1, "color": "red"}
-        with pytest.raises(Invalid, match="spec.size"):
+        with pytest.raises(Invalid, match=r"spec.size"):
             await client.create(WIDGET, "bad", spec={"size": -1})
         await client.ask("DELETE", CUSTOM_RESOURCE_DEFINITION.path(name="widgets.example.com"))
         for _ in range(5):
             await asyncio.sleep(0)
         with pytest.raises(NotFound):
             await client.ask("GET", CUSTOM_RESOURCE_DEFINITION.path(name="widgets.example.com"))
-        with pytest.raises(NotFound, match="the server could not find the requested resource"):
+        with pytest.raises(NotFound, match=r"the server could not find the requested resource"):
             await client.get(WIDGET, "w")
 
     run(story)
@@ -154,17 +156,17 @@ def test_patches_of_all_formats() -> None:
         assert (await client.patch(CONFIG_MAP, "c", {"data": {"a": None, "c": "3"}}))["data"] == {"b": "2", "c": "3"}
         operations = [{"op": "test", "path": "/data/b", "value": "2"}, {"op": "remove", "path": "/data/b"}]
         assert (await client.patch(CONFIG_MAP, "c", operations, JSON_PATCH))["data"] == {"c": "3"}
-        with pytest.raises(Invalid, match="the server rejected our request due to an error in our request"):
+        with pytest.raises(Invalid, match=r"the server rejected our request due to an error in our request"):
             await client.patch(CONFIG_MAP, "c", operations, JSON_PATCH)
         with pytest.raises(BadRequest):
             await client.patch(CONFIG_MAP, "c", {"op": "add"}, JSON_PATCH)
-        with pytest.raises(Conflict, match="the object has been modified"):
+        with pytest.raises(Conflict, match=r"the object has been modified"):
             await client.patch(CONFIG_MAP, "c", {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}})
-        with pytest.raises(Invalid, match='metadata.uid: Invalid value: "x": field is immutable'):
+        with pytest.raises(Invalid, match=r'metadata.uid: Invalid value: "x": field is immutable'):
             await client.patch(CONFIG_MAP, "c", {"metadata": {"uid": "x"}})
         with pytest.raises(UnsupportedMediaType):
             await client.patch(CONFIG_MAP, "c", {}, "application/json")
-        with pytest.raises(NotFound, match='configmaps "x" not found'):
+        with pytest.raises(NotFound, match=r'configmaps "x" not found'):
             await client.patch(CONFIG_MAP, "x", {})
         spec = {"containers": [{"name": "a", "image": "x"}, {"name": "b", "image": "y"}]}
         await client.create(POD, "p", spec=spec)
@@ -180,7 +182,7 @@ def test_custom_resources_take_no_strategic_merge() -> None:
     async def story(client: Client) -> None:
         await client.ask("POST", CUSTOM_RESOURCE_DEFINITION.path(), DEFINITION)
         await client.create(WIDGET, "w", spec={"size": 1})
-        with pytest.raises(UnsupportedMediaType, match="application/merge-patch"):
+        with pytest.raises(UnsupportedMediaType, match=r"application/merge-patch"):
             await client.patch(WIDGET, "w", {}, STRATEGIC)
         scaled = await client.patch(WIDGET, "w", {"spec": {"replicas": 3}}, subresource="scale")
         assert scaled["spec"]["replicas"] == 3
@@ -207,7 +209,7 @@ def test_apply_creates_changes_and_conflicts() -> None:
             await client.patch(CONFIG_MAP, "c", apply(CONFIG_MAP, "c", data={"a": "1"}), APPLY, fieldManager="one")
             == first
         )
-        with pytest.raises(Conflict, match='conflict with "one": .data.a') as caught:
+        with pytest.raises(Conflict, match=r'conflict with "one": .data.a') as caught:
             await client.patch(CONFIG_MAP, "c", apply(CONFIG_MAP, "c", data={"a": "2"}), APPLY, fieldManager="two")
         assert caught.value.details is not None
         assert caught.value.details["causes"][0]["reason"] == "FieldManagerConflict"
@@ -303,7 +305,49 @@ def test_what_is_missing_is_told_with_its_reason() -> None:
     """Logs and tokens belong to real clusters."""
 
     async def story(client: Client) -> None:
-        with pytest.raises(NotFound, match="pods/log is not served: pods of the embedded server are emulated"):
+        with pytest.raises(NotFound, match=r"pods/log is not served: pods of the embedded server are emulated"):
             await client.ask("GET", POD.path("default", "p", "log"))
+
+    run(story)
+
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+def test_tables_and_metadata_are_answered_where_asked() -> None:
+    """Lists, single objects and watches; refusals stay Status objects; unknown forms are 406."""
+
+    async def story(client: Client) -> None:
+        await client.create(CONFIG_MAP, "c", data={"a": "b"})
+        path = CONFIG_MAP.path("default")
+
+        async def ask(accept: str, path: str = path, **query: str) -> Any:
+            return await client.server.handler.handle(HttpRequest("GET", path, query, accept=accept))
+
+        table = (await ask(TABLE)).body
+        assert (table["kind"], table["rows"][0]["cells"][0]) == ("Table", "c")
+        assert "resourceVersion" in table["metadata"]
+        single = (await ask(TABLE, f"{path}/c", includeObject="None")).body
+        assert (single["kind"], single["rows"][0]["object"]) == ("Table", None)
+        assert (await ask(TABLE, f"{path}/x")).body["kind"] == "Status"
+        assert (await ask(TABLE, includeObject="Nonsense")).status == 400
+        partial = (await ask(PARTIAL)).body
+        assert (partial["kind"], list(partial["items"][0])) == (
+            "PartialObjectMetadataList",
+            ["kind", "apiVersion", "metadata"],
+        )
+        assert (await ask("application/json;as=Poem;g=meta.k8s.io;v=v1")).status == 406
+        assert (await ask("application/vnd.kubernetes.protobuf,application/json")).body["kind"] == "ConfigMapList"
+
+        await client.create(CONFIG_MAP, "d")
+        stream = await ask(TABLE, watch="1")
+        assert isinstance(stream, WatchStream)
+        assert stream.transform is not None
+        tables = [stream.transform(event).object for event in await anext(stream.batches())]
+        assert [(t["columnDefinitions"] is None, t["rows"][0]["cells"][0]) for t in tables] == [
+            (False, "c"),
+            (True, "d"),
+        ]
 
     run(story)
