@@ -121,7 +121,8 @@ class EmbeddedCluster:
     async def synced(self) -> None:
         """Wait until both managers see everything; their failure is ours."""
         waits = [asyncio.create_task(m.wait_until_synced()) for m in (self.product, self.emulation)]
-        await asyncio.wait((asyncio.gather(*waits), *self._running), return_when=asyncio.FIRST_COMPLETED)
+        both = asyncio.ensure_future(asyncio.gather(*waits))
+        await asyncio.wait({both, *self._running}, return_when=asyncio.FIRST_COMPLETED)
         for task in self._running:
             if task.done():
                 task.result()
@@ -207,5 +208,3 @@ def _read_nodes(nodes: str) -> str:
         return Path(nodes).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("--nodes", [f"{nodes} cannot be read: {error}; give a file, 'none' or 'default'"]) from error
-
-

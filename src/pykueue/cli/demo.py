@@ -61,7 +61,9 @@ async def run_demo(*, pause_s: float) -> int:
         click.echo(f"  ready after {time.monotonic() - began:.1f} s: {cluster.url}, {cluster.n_nodes} nodes\n")
         demo = Demo(cluster.transport, pause_s)
         await demo.play()
-    click.secho(f"Done in {time.monotonic() - began:.0f} s. `pykueue up` keeps such a cluster running for kubectl.", bold=True)
+    click.secho(
+        f"Done in {time.monotonic() - began:.0f} s. `pykueue up` keeps such a cluster running for kubectl.", bold=True
+    )
     return 0
 
 
@@ -76,7 +78,9 @@ class Demo:
         """Create, scale beyond the quota, scale back, delete."""
         for file in ("queues.yaml", "leaderworkerset.yaml"):
             await self._act(f"kubectl apply -f examples/01-leaderworkerset/{file}", self._applying(file))
-        await self._show("Two groups of three pods, 500m of cpu each, in a queue with room for three:", admitted=2, waiting=0)
+        await self._show(
+            "Two groups of three pods, 500m of cpu each, in a queue with room for three:", admitted=2, waiting=0
+        )
         await self._act(f"kubectl scale leaderworkerset/{SET} --replicas=4", self._scaling(4))
         await self._show("The third group fits; the fourth waits as a whole, and holds nothing:", admitted=3, waiting=1)
         await self._act(f"kubectl scale leaderworkerset/{SET} --replicas=2", self._scaling(2))

@@ -30,12 +30,18 @@ def cli() -> None:
               help="Manifests to apply once the cluster is ready; a file or a folder, may be repeated.")  # fmt: skip
 @click.option("--nodes", default="default", metavar="FILE|none|default",
               help="Emulated nodes: a file of manifests or short forms, 'none', or the default 2 blocks x 2 racks x 2 nodes.")  # fmt: skip
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kueue's manager Configuration.")
-@click.option("--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none.")
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kueue's manager Configuration."
+)
+@click.option(
+    "--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none."
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path(".pykueue"), show_default=True,
               help="Folder that keeps the cluster's state and credentials.")  # fmt: skip
 @click.option("--memory", is_flag=True, help="Keep nothing: the cluster is gone when the command ends.")
-@click.option("--port", default=6443, show_default=True, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 picks one.")
+@click.option(
+    "--port", default=6443, show_default=True, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 picks one."
+)
 @click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
               help="Where to write the administrator's kubeconfig. [default: DATA/kubeconfig]")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debug.")
@@ -47,10 +53,14 @@ def up(**options: Any) -> None:
 
 
 @cli.command()
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kueue's manager Configuration.")
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Kueue's manager Configuration."
+)
 @click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
               help="Which cluster. [default: in-cluster account, $KUBECONFIG, ~/.kube/config]")  # fmt: skip
-@click.option("--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none.")
+@click.option(
+    "--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none."
+)
 @click.option("--webhook-url", default="", metavar="URL",
               help="Register webhooks under this URL and not by Service: for a manager that runs outside the cluster.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debug.")

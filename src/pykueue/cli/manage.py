@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import ssl
+import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pykueue import __version__
-from pykueue.api.configuration import Configuration
+from pykueue.api.configuration import Configuration, dump_effective, unsupported
 from pykueue.api.configuration.types import LeaderElection
-from pykueue.api.configuration import dump_effective, unsupported
 from pykueue.api.conversion import convert
 from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
@@ -117,7 +118,7 @@ class _Process:
         if not election.leader_elect:
             return None
         settings = LeaseSettings.from_configuration(election, self._config.namespace)
-        return LeaseElector(self._transport, self._clock, settings)
+        return LeaseElector(self._transport, self._clock, settings, f"{socket.gethostname()}_{uuid.uuid4()}")
 
     async def _serve_probes_and_metrics(self) -> None:
         health = self._config.health

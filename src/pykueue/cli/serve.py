@@ -31,7 +31,9 @@ async def serve(options: UpOptions) -> int:
         for warning in cluster.warnings:
             click.echo(f"warning: {warning}", err=True)
         kept = "in memory: all is gone when this ends" if options.memory else f"kept in {options.data}"
-        click.echo(f"Ready after {time.monotonic() - began:.1f} s at {cluster.url} ({cluster.n_nodes} nodes; state {kept}).")
+        click.echo(
+            f"Ready after {time.monotonic() - began:.1f} s at {cluster.url} ({cluster.n_nodes} nodes; state {kept})."
+        )
         click.echo(f"\n    export KUBECONFIG={path.absolute()}\n    kubectl get nodes\n\nCtrl-C ends it.")
         await _until_told(cluster)
         click.echo("Stopping ...", err=True)

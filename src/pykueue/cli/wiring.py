@@ -14,6 +14,7 @@ from pykueue.api.configuration import Configuration
 from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
 from pykueue.controllers.admission import AdmissionController
+from pykueue.controllers.core import in_use
 from pykueue.controllers.core.clusterqueue import ClusterQueueReconciler
 from pykueue.controllers.core.cohort import CohortReconciler
 from pykueue.controllers.core.in_use import InUseFinalizer
@@ -60,9 +61,13 @@ def assemble(config: Configuration, features: Features) -> Product:
         LocalQueueReconciler(engine),
         CohortReconciler(engine),
         PriorityClassReconciler(),
-        InUseFinalizer("resourceflavor", kinds.RESOURCE_FLAVOR, engine.flavor_in_use),
-        InUseFinalizer("admissioncheck", kinds.ADMISSION_CHECK, engine.check_in_use),
-        InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use),
+        InUseFinalizer(
+            "resourceflavor", kinds.RESOURCE_FLAVOR, engine.flavor_in_use, kinds.CLUSTER_QUEUE, in_use.flavors_of
+        ),
+        InUseFinalizer(
+            "admissioncheck", kinds.ADMISSION_CHECK, engine.check_in_use, kinds.CLUSTER_QUEUE, in_use.checks_of
+        ),
+        InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use, kinds.RESOURCE_FLAVOR, in_use.topology_of),
         *job_reconcilers(settings),
     ]
     webhooks: list[Webhook] = [
@@ -75,7 +80,9 @@ def assemble(config: Configuration, features: Features) -> Product:
     return Product(engine, AdmissionController(engine, features), reconcilers, webhooks)
 
 
-def read_configuration(path: Path | None, feature_gates: str, namespace: str = "kueue-system") -> tuple[Configuration, Features]:
+def read_configuration(
+    path: Path | None, feature_gates: str, namespace: str = "kueue-system"
+) -> tuple[Configuration, Features]:
     """Read the configuration file, or take the defaults.
 
     Raises:

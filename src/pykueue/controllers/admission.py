@@ -112,6 +112,7 @@ class AdmissionController:
 
     def cycle(self, reader: Reader, now: Instant) -> Sequence[EngineEffect]:
         """See `ports.engine.Engine`."""
+        del reader
         self._now = now
         effects = [self._effect(None, commands) for commands in self._late]
         self._late = []
@@ -119,7 +120,7 @@ class AdmissionController:
         if due is not None and due <= now:
             result = self.engine.cycle(now)
             for decision in result.decisions:
-                if commands := self._commands(decision, reader, now):
+                if commands := self._commands(decision, now):
                     effects.append(self._effect(decision, commands))
             self._note_changes(now)
         return effects
@@ -166,13 +167,6 @@ class AdmissionController:
             self._dirty.setdefault((cohort.NAME, ObjectKey("", name)), later)
         for key in changed.workloads:
             self._dirty.setdefault((workload_controller.NAME, key), now)
-        for reconciler, names in (
-            ("resourceflavor", changed.resource_flavors),
-            ("admissioncheck", changed.admission_checks),
-            ("topology", changed.topologies),
-        ):
-            for name in names:
-                self._dirty.setdefault((reconciler, ObjectKey("", name)), now)
 
     def _effect(self, decision: Decision | None, commands: tuple[Command, ...]) -> EngineEffect:
         token, self._next_token = self._next_token, self._next_token + 1
@@ -182,8 +176,7 @@ class AdmissionController:
 
     # --- decisions as commands ---------------------------------------------------------------------------------------
 
-    def _commands(self, decision: Decision, reader: Reader, now: Instant) -> tuple[Command, ...]:
-        del reader
+    def _commands(self, decision: Decision, now: Instant) -> tuple[Command, ...]:
         match decision:
             case Admit():
                 return self._admit(decision, now)
@@ -229,9 +222,7 @@ class AdmissionController:
         desired = transitions.sync_admitted(desired, now, self.features)
         if decision.is_gated:
             blocked = WorkloadCondition.BLOCKED_ON_PREEMPTION_GATES
-            desired = transitions.with_condition(
-                desired, blocked, True, Reason.PREEMPTION_GATED, decision.message, now
-            )
+            desired = transitions.with_condition(desired, blocked, True, Reason.PREEMPTION_GATED, decision.message, now)
         writes: list[Command] = []
         if desired != workload:
             writes.append(admission_patch(workload, desired, now))
@@ -277,4 +268,3 @@ def _emit(workload: Workload, type_: str, reason: str, note: str) -> Emit:
         },
     }
     return Emit(WORKLOAD, about, type_, str(reason), note, "kueue-admission")
-

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
 from pykueue.api import objects
 from pykueue.api.commands import Patch
 from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER
@@ -82,7 +81,9 @@ class ClusterQueueReconciler:
 def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Any) -> Result:
     """A merge patch of the status fields that differ; nothing if none does. None removes a field."""
     current = obj.get("status") or {}
-    changed = {k: v for k, v in desired.items() if (current.get(k) or None) != (v or None) or (v == 0 and k not in current)}
+    changed = {
+        k: v for k, v in desired.items() if (current.get(k) or None) != (v or None) or (v == 0 and k not in current)
+    }
     if not changed:
         return DONE
     return Result((Patch(kind, objects.key(obj), {"status": changed}, subresource="status", missing_ok=True),))
@@ -115,5 +116,3 @@ def usage_to_wire(usage: Sequence[FlavorUsage]) -> list[dict[str, Any]] | None:
             resources.append(row)
         rows.append({"name": flavor.name, "resources": resources})
     return rows or None
-
-

@@ -119,8 +119,7 @@ def _why_not_admitted(reserved: bool, checks_ready: bool, features: Features) ->
 def _has_pending_topology(workload: Workload) -> bool:
     admission = workload.status.admission
     return admission is not None and any(
-        a.delayed_topology_request == "Pending" and a.topology_assignment is None
-        for a in admission.pod_set_assignments
+        a.delayed_topology_request == "Pending" and a.topology_assignment is None for a in admission.pod_set_assignments
     )
 
 

@@ -14,9 +14,7 @@ _OVERRIDABLE = {"", Reason.PENDING_EVALUATION, Reason.PENDING, Reason.DEACTIVATE
 _PENDING_MESSAGE = "Workload is pending evaluation in the scheduling queue"
 
 
-def unreserved_reason(
-    workload: Workload, facts: Admissibility, features: Features
-) -> tuple[str, str] | None:
+def unreserved_reason(workload: Workload, facts: Admissibility, features: Features) -> tuple[str, str] | None:
     """Reason and message for `QuotaReserved=False`; None to leave the condition as it is."""
     current = workload.condition(WorkloadCondition.QUOTA_RESERVED)
     reason = current.reason if current is not None else ""

@@ -201,15 +201,17 @@ class WorkloadReconciler:
         if requeued.reason == Reason.DEACTIVATED:
             message = "The workload was reactivated"
             return Step(
-                transitions.with_condition(
-                    workload, WorkloadCondition.REQUEUED, True, Reason.REACTIVATED, message, now
-                )
+                transitions.with_condition(workload, WorkloadCondition.REQUEUED, True, Reason.REACTIVATED, message, now)
             )
         if requeued.reason in (Reason.PODS_READY_TIMEOUT, Reason.ADMISSION_CHECK):
             return Step(
                 transitions.with_condition(
                     transitions.clear_requeue_at(workload),
-                    WorkloadCondition.REQUEUED, True, Reason.BACKOFF_FINISHED, "The workload backoff was finished", now,
+                    WorkloadCondition.REQUEUED,
+                    True,
+                    Reason.BACKOFF_FINISHED,
+                    "The workload backoff was finished",
+                    now,
                 )  # fmt: skip
             )
         return PASS
@@ -304,9 +306,7 @@ class WorkloadReconciler:
             why = unreserved_reason(workload, self._engine.admissibility(workload), self._features)
             if why is not None:
                 reason, message = why
-                next_ = transitions.with_condition(
-                    next_, WorkloadCondition.QUOTA_RESERVED, False, reason, message, now
-                )
+                next_ = transitions.with_condition(next_, WorkloadCondition.QUOTA_RESERVED, False, reason, message, now)
         del reader
         next_ = transitions.sync_admitted(next_, now, self._features)
         if next_ == workload:

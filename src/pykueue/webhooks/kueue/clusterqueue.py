@@ -68,7 +68,9 @@ class ClusterQueueWebhook(KindWebhook):
         """All rules of webhooks.md §3.2, in order."""
         del reader
         spec = request.obj.get("spec") or {}
-        rules = _GroupRules(bool(spec.get("cohortName")), "must be nil when cohort is empty", lending_within_nominal=True)
+        rules = _GroupRules(
+            bool(spec.get("cohortName")), "must be nil when cohort is empty", lending_within_nominal=True
+        )
         return [
             *_validate_groups(spec.get("resourceGroups") or (), rules),
             *fields.validate_label_selector("spec.namespaceSelector", spec.get("namespaceSelector")),
@@ -85,15 +87,13 @@ class ClusterQueueWebhook(KindWebhook):
         policy = spec.get("concurrentAdmissionPolicy")
         if policy is None or not self._features[Gate.CONCURRENT_ADMISSION]:
             return
-        groups = spec.get("resourceGroups") or ()
+        groups: Sequence[Mapping[str, Any]] = spec.get("resourceGroups") or ()
         if len(groups) != 1:
             detail = "must have exactly one ResourceGroup when ConcurrentAdmissionPolicy is defined"
             yield fields.invalid("spec.resourceGroups", groups, detail)
         flavors = [f.get("name", "") for f in (groups[0].get("flavors") or ())] if groups else []
         if len(flavors) > _CONCURRENT_FLAVORS_MAX:
-            detail = (
-                "cannot have more than 16 resource flavors in the ResourceGroup when ConcurrentAdmissionPolicy is defined"
-            )
+            detail = "cannot have more than 16 resource flavors in the ResourceGroup when ConcurrentAdmissionPolicy is defined"
             yield fields.invalid("spec.resourceGroups[0].flavors", groups[0].get("flavors"), detail)
         migration = policy.get("migration") or {}
         path = "spec.concurrentAdmissionPolicy.migration.constraints"
@@ -134,7 +134,9 @@ class CohortWebhook(KindWebhook):
         """Fair sharing and quotas; lending may exceed the nominal quota."""
         del reader
         spec = request.obj.get("spec") or {}
-        rules = _GroupRules(bool(spec.get("parentName")), "must be nil when parent is empty", lending_within_nominal=False)
+        rules = _GroupRules(
+            bool(spec.get("parentName")), "must be nil when parent is empty", lending_within_nominal=False
+        )
         return [
             *_validate_fair_sharing(spec.get("fairSharing")),
             *_validate_groups(spec.get("resourceGroups") or (), rules),
@@ -203,7 +205,9 @@ def _validate_preemption(preemption: Mapping[str, Any] | None) -> Iterator[Field
         return
     policy = (preemption.get("borrowWithinCohort") or {}).get("policy", "Never")
     if preemption.get("reclaimWithinCohort", "Never") == "Never" and policy != "Never":
-        yield fields.invalid("spec.preemption", preemption, "reclaimWithinCohort=Never and borrowWithinCohort.Policy!=Never")
+        yield fields.invalid(
+            "spec.preemption", preemption, "reclaimWithinCohort=Never and borrowWithinCohort.Policy!=Never"
+        )
 
 
 def _validate_fungibility(fungibility: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -231,7 +235,9 @@ def _validate_totals(groups: Sequence[Mapping[str, Any]]) -> Iterator[FieldError
         detail = f"total number of flavors across all resourceGroups must be ≤ {_FLAVORS_MAX}, got {flavors}"
         yield fields.invalid("spec.resourceGroups", flavors, detail)
     if resources > _RESOURCES_MAX:
-        detail = f"total number of covered resources across all resourceGroups must be ≤ {_RESOURCES_MAX}, got {resources}"
+        detail = (
+            f"total number of covered resources across all resourceGroups must be ≤ {_RESOURCES_MAX}, got {resources}"
+        )
         yield fields.invalid("spec.resourceGroups", resources, detail)
     for i, group in enumerate(groups):
         pairs = sum(len(flavor.get("resources") or ()) for flavor in group.get("flavors") or ())
@@ -250,7 +256,9 @@ def _validate_policy_unchanged(spec: Mapping[str, Any], old: Obj | None) -> Iter
 
 
 def _flavor_names(spec: Mapping[str, Any]) -> list[str]:
-    return [flavor.get("name", "") for group in spec.get("resourceGroups") or () for flavor in group.get("flavors") or ()]
+    return [
+        flavor.get("name", "") for group in spec.get("resourceGroups") or () for flavor in group.get("flavors") or ()
+    ]
 
 
 def _checks(spec: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

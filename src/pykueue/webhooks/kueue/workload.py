@@ -202,7 +202,7 @@ def _validate_conditions(obj: Obj) -> Iterator[FieldError]:
 
 
 def _validate_reclaimable(obj: Obj, old: Obj | None) -> Iterator[FieldError]:
-    counts = {p.get("name"): p.get("count", 1) for p in _pod_sets(obj)}
+    counts = {str(p.get("name")): int(p.get("count", 1)) for p in _pod_sets(obj)}
     before = _reclaimable(old) if old is not None else {}
     for entry in objects.get_path(obj, "status", "reclaimablePods") or ():
         name, count = entry.get("name"), entry.get("count", 0)
@@ -228,7 +228,8 @@ def _validate_reclaimable_only_grow(obj: Obj, old: Obj) -> Iterator[FieldError]:
 def _shrunk_pod_sets(obj: Obj) -> frozenset[str]:
     """Pod sets whose present count is below the admitted one."""
     admitted = {
-        a.get("name"): a.get("count") or 0 for a in objects.get_path(obj, "status", "admission", "podSetAssignments") or ()
+        a.get("name"): a.get("count") or 0
+        for a in objects.get_path(obj, "status", "admission", "podSetAssignments") or ()
     }
     return frozenset(p["name"] for p in _pod_sets(obj) if p.get("count", 1) < admitted.get(p.get("name"), 0))
 
@@ -284,9 +285,7 @@ def _validate_cluster_name(obj: Obj, old: Obj) -> Iterator[FieldError]:
 
 def _without_topology(admission: Mapping[str, Any]) -> dict[str, Any]:
     dropped = ("topologyAssignment", "delayedTopologyRequest")
-    assignments = [
-        {k: v for k, v in a.items() if k not in dropped} for a in admission.get("podSetAssignments") or ()
-    ]
+    assignments = [{k: v for k, v in a.items() if k not in dropped} for a in admission.get("podSetAssignments") or ()]
     return {**admission, "podSetAssignments": assignments}
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pykueue.api.commands import Patch, Together
 from pykueue.api.instant import Instant
-from pykueue.api.kinds import RESOURCE_FLAVOR, WORKLOAD, WORKLOAD_PRIORITY_CLASS
+from pykueue.api.kinds import CLUSTER_QUEUE, RESOURCE_FLAVOR, WORKLOAD, WORKLOAD_PRIORITY_CLASS
 from pykueue.api.objects import ObjectKey
-from pykueue.controllers.core.in_use import InUseFinalizer
+from pykueue.controllers.core.in_use import InUseFinalizer, flavors_of
 from pykueue.controllers.core.priorityclass import PriorityClassReconciler
 from pykueue.ports.reader import Indexer
 from pykueue.ports.reconcile import DONE
@@ -24,7 +24,8 @@ def make_flavor(**meta: Any) -> dict[str, Any]:
 def reconcile(flavor: dict[str, Any], *, in_use: bool) -> Any:
     cache = Indexer()
     cache.apply(RESOURCE_FLAVOR, flavor)
-    return InUseFinalizer("resourceflavor", RESOURCE_FLAVOR, lambda _: in_use).reconcile(cache, ObjectKey("", "f"), NOW)
+    keeper = InUseFinalizer("resourceflavor", RESOURCE_FLAVOR, lambda _: in_use, CLUSTER_QUEUE, flavors_of)
+    return keeper.reconcile(cache, ObjectKey("", "f"), NOW)
 
 
 def test_a_flavor_without_finalizer_gets_it() -> None:
@@ -46,12 +47,32 @@ def test_nothing_is_written_when_all_is_well() -> None:
     assert reconcile(make_flavor(finalizers=[FINALIZER, "other"]), in_use=True) == DONE
 
 
+def test_a_queue_that_lets_go_of_a_flavor_wakes_it() -> None:
+    """What a referrer names before and after its change is left in peace."""
+
+    def make_queue(version: int, *flavors: str) -> dict[str, Any]:
+        groups = [{"flavors": [{"name": name} for name in flavors]}]
+        return {
+            "metadata": {"name": "q", "uid": "q", "resourceVersion": str(version)},
+            "spec": {"resourceGroups": groups},
+        }
+
+    keeper = InUseFinalizer("resourceflavor", RESOURCE_FLAVOR, lambda _: False, CLUSTER_QUEUE, flavors_of)
+    cache = Indexer()
+    cache.apply(CLUSTER_QUEUE, make_queue(1, "a", "b"))
+    event = cache.apply(CLUSTER_QUEUE, make_queue(2, "b", "c"))
+    assert event is not None
+    assert list(keeper.watches()[1].keys(event, cache)) == [ObjectKey("", "a"), ObjectKey("", "c")]
+
+
 def test_a_new_value_reaches_unfinished_workloads_of_the_class() -> None:
     """Other classes, equal values and finished Workloads are left alone."""
     cache, reconciler = Indexer(), PriorityClassReconciler()
     for index in reconciler.indexes():
         cache.add_index(index.kind, index.name, index.fn)
-    cache.apply(WORKLOAD_PRIORITY_CLASS, {"metadata": {"name": "high", "uid": "c", "resourceVersion": "1"}, "value": 100})
+    cache.apply(
+        WORKLOAD_PRIORITY_CLASS, {"metadata": {"name": "high", "uid": "c", "resourceVersion": "1"}, "value": 100}
+    )
     finished = [{"type": "Finished", "status": "True"}]
     for name, class_name, priority, conditions in (
         ("stale", "high", 5, []),

@@ -19,8 +19,12 @@ def at(seconds: int) -> Instant:
     return Instant(T0 + seconds * SECOND_US)
 
 
-def make_workload(*, ready: tuple[str, str, int] | None = None, count: int | None = None, admitted: bool = True) -> Workload:
-    conditions = [Condition(type="Admitted", status="True" if admitted else "False", last_transition_time=format_time(at(0)))]
+def make_workload(
+    *, ready: tuple[str, str, int] | None = None, count: int | None = None, admitted: bool = True
+) -> Workload:
+    conditions = [
+        Condition(type="Admitted", status="True" if admitted else "False", last_transition_time=format_time(at(0)))
+    ]
     if ready:
         status, reason, since = ready
         conditions.append(

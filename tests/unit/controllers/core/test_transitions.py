@@ -52,7 +52,11 @@ def test_a_pending_check_keeps_the_workload_from_being_admitted() -> None:
     workload = transitions.sync_admitted(
         transitions.reserve_quota(make_workload(admission_checks=(check,)), ADMISSION, T0), T0
     )
-    assert shown(workload)["Admitted"] == ("False", "UnsatisfiedAdmissionChecks", "The workload has not all checks ready")
+    assert shown(workload)["Admitted"] == (
+        "False",
+        "UnsatisfiedAdmissionChecks",
+        "The workload has not all checks ready",
+    )
 
 
 def test_admitted_is_silent_before_the_first_word_on_quota() -> None:

@@ -74,7 +74,11 @@ def test_pods_are_marked_then_started_together() -> None:
     for name in names:
         world.run_pod(name)
     world.settle()
-    assert world.condition(WL0, "PodsReady") == ("True", "Started", "All pods reached readiness and the workload is running")
+    assert world.condition(WL0, "PodsReady") == (
+        "True",
+        "Started",
+        "All pods reached readiness and the workload is running",
+    )
     world.assert_settled()
 
 
@@ -167,7 +171,9 @@ def test_queue_gates_and_priority_follow_the_set() -> None:
     world.put(WORKLOAD_PRIORITY_CLASS, {"metadata": {"name": "high"}, "value": 1000})
     world.writes.clear()
     labels = {K + "queue-name": "other", K + "priority-class": "high"}
-    world.change(LEADER_WORKER_SET, "lws", metadata={"labels": labels, "annotations": {K + "admission-gated-by": "a.io/b"}})
+    world.change(
+        LEADER_WORKER_SET, "lws", metadata={"labels": labels, "annotations": {K + "admission-gated-by": "a.io/b"}}
+    )
     world.settle()
     workload = world.workload(WL0)
     assert (workload.spec.queue_name, workload.spec.priority) == ("other", 1000)
@@ -239,7 +245,9 @@ def test_group_that_outgrew_its_workload() -> None:
 def test_unmanaged_sets_are_left_alone() -> None:
     """No queue name, no Workload; on a MultiKueue worker none is made either."""
     assert make_world(queue="").names(WORKLOAD) == []
-    remote = make_world(labels={K + "multikueue-origin": "m"}, metadata={"annotations": {K + "multikueue-origin-uid": "x"}})
+    remote = make_world(
+        labels={K + "multikueue-origin": "m"}, metadata={"annotations": {K + "multikueue-origin-uid": "x"}}
+    )
     assert remote.names(WORKLOAD) == []
 
 
