@@ -22,6 +22,9 @@ def note_manager(resource: Resource, new: Obj, old: Obj | None, *, manager: str,
         now: the server's time.
         subresource: through which it writes.
     """
+    if subresource == "binding":
+        # Kubernetes parity: a binding passes the field managers by; nobody owns spec.nodeName.
+        return new
     who = Manager(manager, UPDATE, resource.kind.api_version, subresource)
     ignores_status = resource.strategy.has_status and not subresource
     return update_managed_fields(old, new, who, resource.schema, now, ignore_status=ignores_status)

@@ -153,7 +153,9 @@ def update_managed_fields(
     if mine:
         held = managers.get(manager)
         fields = union(difference(held.fields, removed), mine) if held else mine
-        after[manager] = Owned(ordered(fields), manager.api_version, format_time(now))
+        # Kubernetes parity: the scale sub-resource notes its managers without a time.
+        time = "" if manager.subresource == "scale" else format_time(now)
+        after[manager] = Owned(ordered(fields), manager.api_version, time)
     return with_managers(new, capped(after))
 
 

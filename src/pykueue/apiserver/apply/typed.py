@@ -150,7 +150,7 @@ def _children(value: Any, schema: Schema, path: str) -> dict[str, FieldSet] | No
             if element in result:
                 what = "key" if element[0] == "k" else "value"
                 raise UntypedValue(f"{path}: duplicate entries for {what} {shown(element)}")
-            result[element] = make_node(True, _children(item, items, path) or EMPTY) or LEAF
+            result[element] = make_node(True, _children(item, items, path + shown(element)) or EMPTY) or LEAF
         return result
     for name, child in value.items():
         below = _children(child, _child(schema, name), f"{path}.{name}")

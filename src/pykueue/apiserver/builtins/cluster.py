@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from pykueue.api.errors import FieldError
-from pykueue.api.fields import dns1035_label_faults, dns1123_label_faults, forbidden, invalid, required
+from pykueue.api.fields import dns1123_label_faults, forbidden, invalid, required
 from pykueue.api.kinds import SERVICE
 from pykueue.api.objects import Obj, finalizers, labels, metadata, with_metadata
 from pykueue.apiserver.builtins.filling import Json, at, each, fill, without
@@ -55,6 +55,7 @@ class NamespaceStrategy(BuiltinStrategy):
 
     def begin_delete(self, obj: Obj, context: Context) -> Obj:
         """See `Strategy.begin_delete`."""
+        obj = with_metadata(obj, deletionGracePeriodSeconds=None)
         return {**obj, "status": {**(obj.get("status") or {}), "phase": "Terminating"}}
 
     def is_finalized(self, obj: Obj) -> bool:
@@ -176,7 +177,7 @@ class ServiceStrategy(BuiltinStrategy):
     """Services: an address of the service network, unless headless."""
 
     def __init__(self) -> None:
-        super().__init__(status=True, name_rule=dns1035_label_faults)
+        super().__init__(status=True, name_rule=dns1123_label_faults)
 
     def default(self, obj: Obj) -> Obj:
         """See `Strategy.default`."""

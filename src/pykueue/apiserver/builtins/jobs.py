@@ -57,7 +57,7 @@ class JobStrategy(BuiltinStrategy):
             return [*_validate_spec(spec), *_validate_selector(new), *_template_faults(spec)]
         if spec == old["spec"]:
             return ()
-        return [*_validate_spec(spec), *_transition(new, old)]
+        return [*_validate_spec(spec), *_validate_selector(new), *_transition(new, old)]
 
 
 class CronJobStrategy(BuiltinStrategy):
@@ -173,18 +173,22 @@ def _validate_selector(job: Obj) -> list[FieldError]:
     if selector is None:
         return [required("spec.selector")]
     errors = validate_label_selector("spec.selector", selector)
-    pod_labels = get_path(spec, "template", "metadata", "labels") or {}
-    if not errors and not matches_labels(selector, pod_labels):
-        detail = "`selector` does not match template `labels`"
-        errors.append(invalid("spec.template.metadata.labels", pod_labels, detail))
+    pod_labels = dict(sorted((get_path(spec, "template", "metadata", "labels") or {}).items()))
     uid = str(metadata(job).get("uid") or "")
     if not spec.get("manualSelector"):
         if pod_labels.get(CONTROLLER_UID) != uid:
-            detail = f"must be '{uid}'"
-            errors.append(invalid("spec.template.metadata.labels", pod_labels, detail))
-        if selector.get("matchLabels", {}).get(CONTROLLER_UID) != uid:
-            errors.append(invalid("spec.selector", selector, "`selector` not auto-generated"))
+            errors.append(invalid("spec.template.metadata.labels", pod_labels, f"must be '{uid}'"))
+        if selector != {"matchLabels": {CONTROLLER_UID: uid}}:
+            errors.append(invalid("spec.selector", _sorted(selector), "`selector` not auto-generated"))
+    if not matches_labels(selector, pod_labels):
+        detail = "`selector` does not match template `labels`"
+        errors.append(invalid("spec.template.metadata.labels", pod_labels, detail))
     return errors
+
+
+def _sorted(selector: Json) -> dict[str, Any]:
+    """A selector with its labels in order, as messages show it."""
+    return {k: dict(sorted(v.items())) if k == "matchLabels" else v for k, v in selector.items()}
 
 
 def _transition(new: Obj, old: Obj) -> list[FieldError]:
@@ -193,7 +197,9 @@ def _transition(new: Obj, old: Obj) -> list[FieldError]:
     if spec.get("completions") != was.get("completions") and not _is_elastic(spec, was):
         errors.append(invalid("spec.completions", spec.get("completions"), IMMUTABLE))
     errors += [
-        invalid(f"spec.{name}", spec.get(name), IMMUTABLE)
+        invalid(
+            f"spec.{name}", _sorted(spec[name]) if name == "selector" and spec.get(name) else spec.get(name), IMMUTABLE
+        )
         for name in (
             "selector",
             "completionMode",

@@ -5,15 +5,16 @@ Containers without requests or limits get the namespace's defaults; whatever is 
 Source: Kubernetes documentation, "Limit Ranges".
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pykueue.api.errors import Forbidden
-from pykueue.api.objects import Obj, metadata
+from pykueue.api.objects import Obj, annotations, metadata, with_metadata
 from pykueue.api.quantity import parse_quantity
-from pykueue.apiserver.builtins.filling import Json, at, each, fill
+from pykueue.apiserver.builtins.filling import Json, at, each
+
+ANNOTATION = "kubernetes.io/limit-ranger"
+"""Where a pod says what it was given."""
 
 
 def default_limit_range(obj: Json) -> Json:
@@ -25,15 +26,9 @@ def _default_item(item: Json) -> Json:
     if item.get("type") != "Container":
         return item
     limits = {**(item.get("max") or {}), **(item.get("default") or {})}
-    requests = {**(item.get("min") or {}), **(item.get("default") or {}), **(item.get("defaultRequest") or {})}
-    if "default" not in item and not limits and not requests:
-        return item
-    wanted = {"default": limits} | {"defaultRequest": {**limits, **requests}}
-    return fill(item, {key: value for key, value in wanted.items() if value}) if _lacks(item, wanted) else item
-
-
-def _lacks(item: Json, wanted: Mapping[str, Json]) -> bool:
-    return any(value and item.get(key) is None for key, value in wanted.items())
+    requests = {**(item.get("min") or {}), **limits, **(item.get("defaultRequest") or {})}
+    wanted = {**item, **({"default": limits} if limits else {}), **({"defaultRequest": requests} if requests else {})}
+    return item if wanted == item else wanted
 
 
 def apply_limits(pod: Obj, ranges: Sequence[Obj]) -> Obj:
@@ -52,7 +47,9 @@ def apply_limits(pod: Obj, ranges: Sequence[Obj]) -> Obj:
         requests |= item.get("defaultRequest") or {}
         limits |= item.get("default") or {}
 
-    def complete(container: Json) -> Json:
+    said: list[str] = []
+
+    def complete(container: Json, noun: str) -> Json:
         resources = container.get("resources") or {}
         own_requests, own_limits = resources.get("requests") or {}, resources.get("limits") or {}
         wanted = {
@@ -60,15 +57,24 @@ def apply_limits(pod: Obj, ranges: Sequence[Obj]) -> Obj:
             **({"limits": {**limits, **own_limits}} if limits or own_limits else {}),
             **({"requests": {**requests, **own_requests}} if requests or own_requests else {}),
         }
-        return container if wanted == resources else {**container, "resources": wanted}
+        if wanted == resources:
+            return container
+        for what, filled, own in (("request", requests, own_requests), ("limit", limits, own_limits)):
+            if added := sorted(name for name in filled if name not in own):
+                said.append(f"{', '.join(added)} {what} for {noun} {container.get('name')}")
+        return {**container, "resources": wanted}
 
-    spec = at(at(pod["spec"], "containers", each(complete)), "initContainers", each(complete))
+    spec = at(pod["spec"], "containers", each(lambda container: complete(container, "container")))
+    spec = at(spec, "initContainers", each(lambda container: complete(container, "init container")))
     faults = [fault for item in items for fault in _faults(spec, item)]
     if faults:
         name = str(metadata(pod).get("name") or "")
         listed = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
         raise Forbidden(f'pods "{name}" is forbidden: {listed}', details={"name": name, "kind": "pods"})
-    return pod if spec is pod["spec"] else {**pod, "spec": spec}
+    if spec is pod["spec"]:
+        return pod
+    noted = {**annotations(pod), ANNOTATION: f"LimitRanger plugin set: {'; '.join(said)}"}
+    return with_metadata({**pod, "spec": spec}, annotations=noted)
 
 
 def _faults(spec: Json, item: Json) -> Iterator[str]:

@@ -9,7 +9,6 @@ Source: Kubernetes API reference, ObjectMeta; webhooks.md §2 for the form of fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -30,6 +29,7 @@ from pykueue.apiserver.strategy import Context, Strategy
 NameRule: TypeAlias = Callable[[str], Sequence[str]]
 """What is wrong with a name; empty for nothing."""
 
+_OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 _STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 
 
@@ -53,10 +53,6 @@ def validate_metadata(obj: Obj, old: Obj | None, *, namespaced: bool, name_rule:
     if old is not None and metadata(old) is meta:
         return []
     errors: list[FieldError] = []
-    if base := meta.get("generateName"):
-        # The suffix is to come: a dash at the end is no fault.
-        masked = re.sub(r"-$", "a", base)
-        errors += [invalid("metadata.generateName", base, fault) for fault in name_rule(masked)]
     name = str(meta.get("name") or "")
     if not name:
         errors.append(required("metadata.name", "name or generateName is required"))
@@ -90,8 +86,9 @@ def _namespace_faults(namespace: str, namespaced: bool) -> list[FieldError]:
 def _owner_faults(references: Sequence[Mapping[str, Any]]) -> list[FieldError]:
     errors: list[FieldError] = []
     controllers: list[str] = []
-    for i, ref in enumerate(references):
-        path = f"metadata.ownerReferences[{i}]"
+    # Kubernetes parity: the path has no index.
+    path = "metadata.ownerReferences"
+    for ref in references:
         api_version = str(ref.get("apiVersion") or "")
         if not api_version.rpartition("/")[2]:
             errors.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
@@ -103,23 +100,28 @@ def _owner_faults(references: Sequence[Mapping[str, Any]]) -> list[FieldError]:
         if (api_version, ref.get("kind")) == ("v1", "Event"):
             errors.append(invalid(path, dict(ref), f"{api_version}, Kind=Event is disallowed from being an owner"))
         if ref.get("controller"):
-            controllers.append(str(ref.get("name")))
+            controllers.append(f"{ref.get('kind')}/{ref.get('name')}")
     if len(controllers) > 1:
         detail = (
             'Only one reference can have Controller set to true. Found "true" in references for '
             f"{controllers[0]} and {controllers[1]}"
         )
-        errors.append(invalid("metadata.ownerReferences", [dict(r) for r in references], detail))
+        errors.append(
+            invalid(
+                "metadata.ownerReferences", [{k: r[k] for k in _OWNER_FIELDS if k in r} for r in references], detail
+            )
+        )
     return errors
 
 
 def _finalizer_faults(names: Sequence[str]) -> list[FieldError]:
     errors: list[FieldError] = []
-    for name in names:
-        errors += [invalid("metadata.finalizers", name, fault) for fault in label_key_faults(name)]
+    for i, name in enumerate(names):
+        path = f"metadata.finalizers[{i}]"
+        errors += [invalid(path, name, fault) for fault in label_key_faults(name)]
         if "/" not in name and name not in _STANDARD_FINALIZERS:
             detail = "name is neither a standard finalizer name nor is it fully qualified"
-            errors.append(invalid("metadata.finalizers", name, detail))
+            errors.append(invalid(path, name, detail))
     if "orphan" in names and "foregroundDeletion" in names:
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
         errors.append(invalid("metadata.finalizers", list(names), detail))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pykueue.apiserver.builtins.filling import Json, at, each, fill
+from pykueue.apiserver.builtins.filling import Json, at, each, fill, without
 
 _SPEC = {
     "dnsPolicy": "ClusterFirst",
@@ -27,6 +27,7 @@ _PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "fail
 _HTTP_GET = {"path": "/", "scheme": "HTTP"}
 _FILE_MODE = {"defaultMode": 420}
 _VOLUME_SOURCES_WITH_MODE = ("secret", "configMap", "downwardAPI", "projected")
+_OMITTED_IF_EMPTY = ("schedulingGates", "tolerations", "volumes", "initContainers", "nodeSelector", "imagePullSecrets")
 _CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -42,7 +43,9 @@ def default_pod(pod: Json) -> Json:
 
 
 def default_pod_spec(spec: Json) -> Json:
-    """A PodSpec with defaults."""
+    """A PodSpec with defaults; empty lists are the same as absent ones."""
+    if empty := [name for name in _OMITTED_IF_EMPTY if name in spec and not spec[name]]:
+        spec = without(spec, *empty)
     spec = fill(spec, _SPEC)
     for name in _CONTAINER_LISTS:
         spec = at(spec, name, _CONTAINERS)

@@ -28,7 +28,7 @@ from pykueue.api.quantity import parse_quantity
 
 _MAX_INT32 = 2**31 - 1
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
-_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -63,7 +63,12 @@ def validate_template(template: Mapping[str, Any], path: str, restart_policies: 
     errors += validate_pod_spec(spec, f"{path}.spec")
     policy = spec.get("restartPolicy")
     if policy in _RESTART_POLICIES and policy not in restart_policies:
-        errors.append(not_supported(f"{path}.spec.restartPolicy", policy, restart_policies))
+        if len(restart_policies) == 1:
+            errors.append(not_supported(f"{path}.spec.restartPolicy", policy, restart_policies))
+        else:
+            # Kubernetes parity: a Job's wrong policy is called missing.
+            listed = ", ".join(f'"{choice}"' for choice in restart_policies)
+            errors.append(required(f"{path}.spec.restartPolicy", f"valid values: {listed}"))
     return errors
 
 
@@ -179,25 +184,25 @@ def _validate_mutable(after: Mapping[str, Any], before: Mapping[str, Any]) -> li
             detail = "must be less than or equal to previous value"
             errors.append(invalid("spec.activeDeadlineSeconds", deadline, detail))
     kept = list(after.get("tolerations") or ())
-    for i, toleration in enumerate(before.get("tolerations") or ()):
+    for toleration in before.get("tolerations") or ():
         alike = [t for t in kept if {**t, "tolerationSeconds": None} == {**toleration, "tolerationSeconds": None}]
         if not alike:
             detail = "existing toleration can not be modified except its tolerationSeconds"
             errors.append(forbidden("spec.tolerations", detail))
             break
-        del i
     return errors + validate_tolerations(after.get("tolerations") or (), "spec.tolerations")
 
 
 def _validate_gate_change(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[FieldError]:
     present = [gate.get("name") for gate in before.get("schedulingGates") or ()]
-    added = [g.get("name") for g in after.get("schedulingGates") or () if g.get("name") not in present]
-    if added:
-        detail = f"only deletion is allowed, but found new scheduling gate '{added[0]}'"
-        return [forbidden("spec.schedulingGates", detail)]
-    if after.get("nodeName") and after.get("schedulingGates"):
-        return [forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")]
-    return []
+    return [
+        forbidden(
+            f"spec.schedulingGates[{i}].name",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'",
+        )
+        for i, gate in enumerate(after.get("schedulingGates") or ())
+        if gate.get("name") not in present
+    ]
 
 
 def _validate_node_selection(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[FieldError]:
@@ -205,7 +210,8 @@ def _validate_node_selection(after: Mapping[str, Any], before: Mapping[str, Any]
     errors: list[FieldError] = []
     wanted, present = after.get("nodeSelector") or {}, before.get("nodeSelector") or {}
     if any(wanted.get(key) != value for key, value in present.items()):
-        errors.append(invalid("spec.nodeSelector", wanted, "only additions are allowed"))
+        detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        errors.append(invalid("spec.nodeSelector", wanted, detail))
     required_path = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
     terms = _required_terms(after), _required_terms(before)
     if terms[1] is not None and terms[0] != terms[1]:

@@ -64,9 +64,12 @@ class PodStrategy(BuiltinStrategy):
 
     def admit(self, new: Obj, old: Obj | None, subresource: str, context: Context) -> Obj:
         """See `Strategy.admit`."""
-        if old is not None or subresource:
+        if subresource:
             return new
-        new = _with_tolerations(_with_priority(new, context))
+        new = _with_tolerations(new)
+        if old is not None:
+            return new
+        new = _with_priority(new, context)
         namespace = str(metadata(new).get("namespace") or "")
         return apply_limits(new, context.lookup.list(LIMIT_RANGE, namespace))
 
@@ -134,10 +137,10 @@ def _with_priority(pod: Obj, context: Context) -> Obj:
     value = int(chosen.get("value", 0)) if chosen is not None else 0
     policy = (chosen or {}).get("preemptionPolicy") or "PreemptLowerPriority"
     if spec.get("priority") not in (None, value):
-        raise _forbidden(pod, "the integer value of priority must not be provided in pod spec; "
+        raise _forbidden(pod, f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
                          f"priority admission controller computed {value} from the given PriorityClass name")  # fmt: skip
     if spec.get("preemptionPolicy") not in (None, policy):
-        raise _forbidden(pod, "the string value of PreemptionPolicy must not be provided in pod spec; "
+        raise _forbidden(pod, f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod spec; "
                          f"priority admission controller computed {policy} from the given PriorityClass name")  # fmt: skip
     wanted = {**spec, "priority": value, "preemptionPolicy": policy}
     if chosen is not None:

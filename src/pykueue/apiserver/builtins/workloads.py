@@ -39,7 +39,10 @@ class TemplateOwner(BuiltinStrategy):
 
     Attributes:
         zero_status: the status of a new object.
+        noun: what messages call it.
     """
+
+    noun = "deployment"
 
     zero_status: Mapping[str, Any] = {}
 
@@ -63,14 +66,14 @@ class TemplateOwner(BuiltinStrategy):
         spec = new.get("spec") or {}
         if old is not None and spec == old.get("spec"):
             return ()
-        errors = [] if old is None else list(self.transition(spec, old.get("spec") or {}))
-        errors += [
+        errors = [
             invalid(f"spec.{field}", spec[field], NEGATIVE)
             for field in ("replicas", "minReadySeconds", "revisionHistoryLimit")
             if (spec.get(field) or 0) < 0
         ]
-        errors += validate_selector(spec)
-        return [*errors, *validate_template(spec.get("template") or {}, "spec.template", ("Always",))]
+        errors += validate_selector(spec, self.noun)
+        errors += validate_template(spec.get("template") or {}, "spec.template", ("Always",))
+        return errors if old is None else [*errors, *self.transition(spec, old.get("spec") or {})]
 
     def transition(self, spec: Json, old: Json) -> Sequence[FieldError]:
         """Faults of a change of the spec."""
@@ -79,26 +82,24 @@ class TemplateOwner(BuiltinStrategy):
         return ()
 
 
-def validate_selector(spec: Json) -> list[FieldError]:
+def validate_selector(spec: Json, noun: str) -> list[FieldError]:
     """Faults of `spec.selector`, and whether it selects the template's pods."""
     selector = spec.get("selector")
-    if selector is None:
-        return [required("spec.selector")]
-    errors = validate_label_selector("spec.selector", selector)
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        detail = "empty selector is invalid for deployment"
-        errors.append(invalid("spec.selector", selector, detail))
-    if not errors:
+    errors = validate_label_selector("spec.selector", selector) if selector is not None else [required("spec.selector")]
+    if selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        errors.append(invalid("spec.selector", selector, f"empty selector is invalid for {noun}"))
+    elif not errors or selector is None:
         labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
         if not matches_labels(selector, labels):
             detail = "`selector` does not match template `labels`"
-            errors.append(invalid("spec.template.metadata.labels", labels, detail))
+            errors.append(invalid("spec.template.metadata.labels", dict(sorted(labels.items())), detail))
     return errors
 
 
 class StatefulSetStrategy(TemplateOwner):
     """The StatefulSet kind."""
 
+    noun = "statefulset"
     zero_status = {"replicas": 0, "availableReplicas": 0}  # noqa: RUF012 - never mutated
 
     def default_spec(self, spec: Json) -> Json:
@@ -177,6 +178,7 @@ class ReplicaSetStrategy(TemplateOwner):
 class DaemonSetStrategy(TemplateOwner):
     """The DaemonSet kind."""
 
+    noun = "daemonset"
     zero_status = {  # noqa: RUF012 - never mutated
         "currentNumberScheduled": 0,
         "numberMisscheduled": 0,
