@@ -108,6 +108,17 @@ class Program:
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
 
+    def truth(self, *values: Any) -> bool:
+        """Evaluate an expression that must be true or false.
+
+        Raises:
+            CelError: as `run`, or the value is neither.
+        """
+        found = self.run(*values)
+        if not isinstance(found, bool):
+            raise CelError(f"rule must evaluate to a bool, but evaluates to {found!r}")
+        return found
+
 
 def compile_expression(text: str, variables: Mapping[str, Schema | None]) -> Program:
     """Compile one expression.

@@ -1,13 +1,16 @@
 """The library of CEL functions: the standard ones, strings, lists, sets, and Kubernetes' own.
 
 `METHODS` are called on a value (`x.f(y)`), `FUNCTIONS` without one (`f(x)`). Each takes plain values and raises `CelError`; a
-value of a type that the function does not take is "no such overload".
+value of a type that the function does not take is "no such overload". The module is long because it is a list: some hundred
+functions of a few lines each, and the two tables that name them.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import ipaddress
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -266,7 +269,7 @@ def contains(value: Any, part: Any) -> bool:
 
 def _is_sorted(items: Any) -> bool:
     found = _items(items)
-    return all(order(a, b) <= 0 for a, b in zip(found, found[1:], strict=False))
+    return all(order(a, b) <= 0 for a, b in itertools.pairwise(found))
 
 
 def _distinct(items: Any) -> list[Any]:
@@ -285,8 +288,6 @@ def _flatten(items: Any, depth: Any = 1) -> list[Any]:
 
 
 def _sort(items: Any) -> list[Any]:
-    import functools
-
     return sorted(_items(items), key=functools.cmp_to_key(order))
 
 
@@ -496,12 +497,13 @@ def to_ip(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 def to_cidr(value: Any) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
     """`cidr(x)`."""
+    why = "network address parse error during conversion from string"
+    if "/" not in _text(value):
+        raise CelError(why)
     try:
-        if "/" not in _text(value):
-            raise ValueError
         return ipaddress.ip_interface(value)
     except ValueError:
-        raise CelError("network address parse error during conversion from string") from None
+        raise CelError(why) from None
 
 
 def _family(value: Any) -> int:

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - hooks of a strategy that need only a part of what they are handed
 """The strategy of custom resources: everything that is special about them follows from their definition's schema.
 
 An object is pruned and its metadata read when it is decoded; defaulted; validated by schema, then by CEL rules unless its shape

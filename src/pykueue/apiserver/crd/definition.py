@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - hooks of a strategy that need only a part of what they are handed
 """The strategy of CustomResourceDefinitions themselves: names, versions, conditions.
 
 A definition is accepted and established in the write that creates it: this server has no controller that would do it a moment

@@ -66,9 +66,10 @@ def decode_metadata(obj: Obj, kind: Kind, dropped: list[str]) -> Obj:
     found = obj.get("metadata")
     if found is None:
         return obj
+    if not isinstance(found, Mapping):
+        why = f"json: cannot unmarshal {_json_type(found)} into Go value of type v1.ObjectMeta"
+        raise cannot_be_handled(kind, why)
     try:
-        if not isinstance(found, Mapping):
-            raise _Mismatch(f"json: cannot unmarshal {_json_type(found)} into Go value of type v1.ObjectMeta")
         read = _compiled(object_meta())(found, (None, "metadata"), dropped)
     except _Mismatch as error:
         # The real server decodes metadata on its own, so that its paths begin there.
@@ -192,7 +193,7 @@ def _string(schema: Schema, owner: str) -> _Decode:
     go_type = "[]uint8" if is_bytes else "string"
     write_time = format_micro_time if schema.name.endswith("MicroTime") else format_time
 
-    def read(value: Any, path: Path, dropped: list[str]) -> Any:
+    def read(value: Any, path: Path, _dropped: list[str]) -> Any:
         if not isinstance(value, str):
             raise _mismatch(value, path, owner, go_type)
         if is_bytes:
@@ -210,7 +211,7 @@ def _scalar(schema: Schema, owner: str) -> _Decode:
     wants_bool, wants_int = schema.type == "boolean", schema.type == "integer"
     bits = _INT_BITS.get(schema.format, 63)
 
-    def read(value: Any, path: Path, dropped: list[str]) -> Any:
+    def read(value: Any, path: Path, _dropped: list[str]) -> Any:
         if isinstance(value, bool) is not wants_bool or not isinstance(value, int | float):
             raise _mismatch(value, path, owner, go_type)
         if wants_int and (isinstance(value, float) or not -(1 << bits) <= value < (1 << bits)):
@@ -223,7 +224,7 @@ def _scalar(schema: Schema, owner: str) -> _Decode:
 
 
 def _int_or_string(owner: str) -> _Decode:
-    def read(value: Any, path: Path, dropped: list[str]) -> Any:
+    def read(value: Any, path: Path, _dropped: list[str]) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise _mismatch(value, path, owner, "int32", shown=f"number {value}" if isinstance(value, float) else "")
         return value

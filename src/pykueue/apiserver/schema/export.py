@@ -58,9 +58,7 @@ def _node(schema: Schema, ref_prefix: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if schema.description:
         made["description"] = schema.description
-    for key, value in (("type", schema.type), ("format", schema.format)):
-        if value:
-            made[key] = value
+    made |= {key: value for key, value in (("type", schema.type), ("format", schema.format)) if value}
     if schema.properties:
         made["properties"] = {key: _node(child, ref_prefix) for key, child in schema.properties.items()}
     if schema.items is not None:

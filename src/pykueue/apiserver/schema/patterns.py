@@ -1,6 +1,6 @@
-"""Regular expressions of Go (RE2) as Python's.
+r"""Regular expressions of Go (RE2) as Python's.
 
-The two syntaxes agree on most of what schemas and rules use. Translated are: `$` and `\\z` (end of the text, not before a last
+The two syntaxes agree on most of what schemas and rules use. Translated are: `$` and `\z` (end of the text, not before a last
 newline), flags in the middle (`^(?i)[a-z]$`, valid to the end of their group), named groups, and POSIX classes. What RE2 does
 not have (look-around, back-references) is refused, for it would be refused by Kubernetes too.
 """

@@ -132,9 +132,7 @@ def _one(rule: Rule, schema: Schema) -> tuple[RuleRunner, bool]:
         elif is_transition and old is ABSENT:
             return
         try:
-            holds = program.run(value, before)
-            if not isinstance(holds, bool):
-                raise CelError(f"rule must evaluate to a bool, but evaluates to {holds!r}")
+            holds = program.truth(value, before)
         except CelError as error:
             detail = f"{error} evaluating rule: {rule.message or text}"
             errors.append(FieldError("Invalid value", render_path(path), f'"{schema.type}"', detail))

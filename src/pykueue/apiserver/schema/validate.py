@@ -88,7 +88,7 @@ def _below(schema: Schema) -> Validator | None:
     if schema.items is not None:
         of_item = _validator(schema.items)
 
-        def validate_items(value: Any, old: Any, path: Path, faults: list[Fault]) -> None:
+        def validate_items(value: Any, _old: Any, path: Path, faults: list[Fault]) -> None:
             if isinstance(value, list):
                 for idx, item in enumerate(value):
                     of_item(item, ABSENT, (path, idx), faults)

@@ -76,7 +76,7 @@ def test_names_in_use_are_not_accepted():
         (lambda d: schema_of(d)["properties"]["spec"]["properties"]["int"].update({"x-kubernetes-validations": [{"rule": "self.x == 1"}, {"rule": "self +"}]}), "compilation failed: ERROR: <input>:1:7: Syntax error: mismatched input '<EOF>' expecting an expression"),
         (lambda d: schema_of(d)["properties"]["spec"].update({"x-kubernetes-validations": [{"rule": "self.nope == 1"}]}), "compilation failed: ERROR: <input>:1:5: undefined field 'nope'"),
         (lambda d: schema_of(d)["properties"]["spec"]["properties"]["int"].update(default="x"), 'properties[int].default: Invalid value: "string": default in body must be of type integer'),
-        (lambda d: d["spec"]["versions"][0].update(additionalPrinterColumns=[{"name": "A", "type": "text", "jsonPath": ".a"}]), "additionalPrinterColumns[0].type: Invalid value: \"text\": must be one of boolean,date,integer,number,string"),
+        (lambda d: d["spec"]["versions"][0].update(additionalPrinterColumns=[{"name": "A", "type": "text", "jsonPath": ".a"}]), 'additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string'),
         (lambda d: schema_of(d)["properties"]["spec"]["properties"]["map"]["items"].pop("required"), "items.properties[name].default: Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"),
     ],
     ids=["name", "no scope", "no storage version", "not structural", "rule's syntax", "rule's fields", "bad default", "column type", "optional map key"],
