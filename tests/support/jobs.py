@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.world import World
+from support.reconciling import World
 
 from pykueue.api.configuration.types import Configuration, Integrations
 from pykueue.api.kinds import LEADER_WORKER_SET, LOCAL_QUEUE, NAMESPACE, POD, RESOURCE_FLAVOR, STATEFUL_SET, WORKLOAD

@@ -27,6 +27,8 @@ from pykueue.ports.reconcile import Result
 
 def construct(reader: Reader, members: Sequence[Obj], group: str, settings: JobSettings) -> Result:
     """Make the Workload of a group that is complete; pods that cannot be part of it are let go, those beyond it deleted."""
+    if (total := pods.group_total(members[0])) is not None and groups.finish_message(members, total) is not None:
+        return Result(together(c for pod in members for c in pod_commands.finalize(pod)))
     freed = [c for pod in members if not pods.is_runnable(pod) for c in pod_commands.finalize(pod)]
     try:
         excess, pod_sets = groups.compose(members, settings)

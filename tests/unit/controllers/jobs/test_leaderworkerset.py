@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.jobs import JobWorld, make_lws, make_settings, make_template
-from support.world import flat
+from support.reconciling import flat
 
 from pykueue.api.commands import Patch
 from pykueue.api.kinds import LEADER_WORKER_SET, POD, STATEFUL_SET, WORKLOAD, WORKLOAD_PRIORITY_CLASS

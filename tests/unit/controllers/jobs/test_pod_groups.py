@@ -221,5 +221,15 @@ def test_deleted_workload_takes_all_pods_along() -> None:
     world = running(group_pod("a"), group_pod("b"))
     world.change(WORKLOAD, "g", metadata={"deletionTimestamp": "2026-08-01T10:00:00Z"})
     world.settle()
-    assert all(world.get(POD, name)["metadata"]["deletionTimestamp"] for name in "ab")
+    assert world.names(POD) == []
     assert "Pod/b Normal Stopped: Workload is deleted" in world.events
+
+
+def test_finished_group_gets_no_other_workload() -> None:
+    """When the Workload of an ended group is deleted, none is made again."""
+    world = running(group_pod("a", total=1))
+    world.run_pod("a", phase="Succeeded", ready=False)
+    world.settle()
+    world.remove(WORKLOAD, "g")
+    world.settle()
+    assert world.names(WORKLOAD) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.jobs import JobWorld, make_pod, make_settings
-from support.world import flat
+from support.reconciling import flat
 
 from pykueue.api.commands import Patch
 from pykueue.api.kinds import POD, WORKLOAD
@@ -66,7 +66,7 @@ def test_preempted_pod_is_not_queued_again() -> None:
     assert world.condition(WL, "Requeued") == ("False", "Preempted", "make room")
     assert world.condition(WL, "Finished") == ("True", "OwnerNotFound", "The workload's owner no longer exists")
     assert "Pod/pod Normal Stopped: make room" in world.events
-    assert "finalizers" not in world.get(POD, "pod")["metadata"]
+    assert world.names(POD) == []
 
 
 def test_deleted_while_gated() -> None:
