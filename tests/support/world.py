@@ -1,189 +1,220 @@
-"""A world for pure reconcilers: objects in an `Indexer`, and commands carried out one by one as an API server would.
-
-Not a server: no validation, no generated names. Server-side apply is known for status alone, where lists of conditions merge by type.
-"""
+"""An admission engine with objects written as briefly as the case tables write them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
 from typing import Any
 
-import jsonpatch
+import msgspec
 
-from pykueue.api import objects
-from pykueue.api.commands import Apply, Chain, Command, Create, Delete, Emit, Patch, PatchType, Together
-from pykueue.api.errors import Conflict
-from pykueue.api.instant import SECOND_US, Instant, format_time, parse_time
-from pykueue.api.kinds import Kind
-from pykueue.api.objects import Obj, ObjectKey
-from pykueue.ports.reader import Indexer
-from pykueue.ports.reconcile import Reconciler, Result
+from pykueue.api.configuration.types import Configuration
+from pykueue.api.instant import Instant, format_time
+from pykueue.api.objects import ObjectKey
+from pykueue.api.v1beta2 import Admission, Condition, ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
+from pykueue.core.engine import AdmissionEngine
+from pykueue.core.features import Features
+from pykueue.core.scheduler.decisions import Admit, CycleResult, Pending, Preempt
 
-START = parse_time("2026-08-01T10:00:00Z")
-_ADMISSION_FIELDS = ("admission", "requeueState", "admissionChecks", "accumulatedPastExecutionTimeSeconds", "schedulingStats")
+SECOND = 1_000_000
+START = Instant(1_700_000_000 * SECOND)
+POLICIES = {"L": "LowerPriority", "LN": "LowerOrNewerEqualPriority", "A": "Any", "N": "Never"}
+SEARCH = {"S": "MayStopSearch", "T": "TryNextFlavor"}
+
+
+def quota_groups(text: str) -> list[dict[str, Any]]:
+    """`f:4 BL2 LL1→g:cpu2,mem1Gi ∥ h:gpu3` as resource groups; a resource without a name is cpu."""
+    groups = []
+    for group in text.split("∥"):
+        flavors = []
+        for part in group.split("→"):
+            words = part.split()
+            flavor, amounts = words[0].split(":")
+            limits = {w[:2]: w[2:] for w in words[1:]}
+            resources = []
+            for amount in amounts.split(","):
+                name, value = re.fullmatch(r"(cpu|mem|gpu|pods|r\d)?(.*)", amount).groups()  # type: ignore[union-attr]
+                quota: dict[str, Any] = {"name": resource(name), "nominalQuota": value}
+                if "BL" in limits:
+                    quota["borrowingLimit"] = limits["BL"]
+                if "LL" in limits:
+                    quota["lendingLimit"] = limits["LL"]
+                resources.append(quota)
+            flavors.append({"name": flavor, "resources": resources})
+        groups.append({"coveredResources": [r["name"] for r in flavors[0]["resources"]], "flavors": flavors})
+    return groups
+
+
+def resource(name: str | None) -> str:
+    return {None: "cpu", "mem": "memory", "gpu": "example.com/gpu"}.get(name, name or "cpu")
 
 
 class World:
-    """Objects, a clock that is set by hand, and what was written."""
+    """The engine, its objects, and a clock that moves when told."""
 
-    def __init__(self, *reconcilers: Reconciler) -> None:
-        self.reader = Indexer()
-        self.now: Instant = START
-        self.writes: list[Command] = []
-        self.events: list[str] = []
-        self.errors: list[str] = []
-        self._reconcilers = reconcilers
-        self._version = 0
-        self._queue: list[tuple[Reconciler, ObjectKey]] = []
-        for reconciler in reconcilers:
-            for index in reconciler.indexes():
-                self.reader.add_index(index.kind, index.name, index.fn)
+    def __init__(self, config: Configuration | None = None, features: Features | None = None) -> None:
+        self.engine = AdmissionEngine(config or Configuration(), features or Features({}))
+        self.now = START
+        self.workloads: dict[str, Workload] = {}
+        self.engine.set_namespace("ns", {"dep": "eng"}, self.now)
+        self.uids = 0
 
-    def get(self, kind: Kind, name: str, namespace: str = "ns") -> Any:
-        return self.reader.get(kind, namespace if kind.namespaced else "", name)
+    def flavor(self, name: str, **spec: Any) -> None:
+        obj = {"metadata": {"name": name}, "spec": spec}
+        self.engine.set_resource_flavor(name, msgspec.convert(obj, ResourceFlavor), self.now)
 
-    def names(self, kind: Kind) -> list[str]:
-        return [objects.name(obj) for obj in self.reader.list(kind)]
+    def cohort(self, name: str, quotas: str = "", parent: str = "", weight: str | None = None) -> None:
+        spec: dict[str, Any] = {"parentName": parent, "resourceGroups": quota_groups(quotas) if quotas else []}
+        if weight is not None:
+            spec["fairSharing"] = {"weight": weight}
+        self.engine.set_cohort(name, msgspec.convert({"metadata": {"name": name}, "spec": spec}, Cohort), self.now)
 
-    def put(self, kind: Kind, obj: Obj) -> Obj:
-        """Store an object as it is, with what a server adds."""
-        meta = dict(objects.metadata(obj))
-        meta.setdefault("uid", f"uid-{objects.name(obj)}-{self._version}")
-        meta.setdefault("creationTimestamp", format_time(self.now))
-        if kind.namespaced:
-            meta.setdefault("namespace", "ns")
-        self._version += 1
-        stored = {**obj, "metadata": {**meta, "resourceVersion": str(self._version)}}
-        self._tell(kind, stored)
-        return stored
+    def queue(self, name: str, quotas: str, cohort: str = "", **options: Any) -> None:
+        """A ClusterQueue with a LocalQueue of the same name. Options: strict, WCQ, RWC, BWC, threshold, FF, weight, spec."""
+        groups = quota_groups(quotas)
+        for flavor in {f["name"] for g in groups for f in g["flavors"]}:
+            if flavor not in self.engine._cache.flavors and flavor not in options.get("missing", ()):
+                self.flavor(flavor)
+        spec: dict[str, Any] = {"resourceGroups": groups, "cohortName": cohort, "namespaceSelector": {}}
+        spec["queueingStrategy"] = "StrictFIFO" if options.get("strict") else "BestEffortFIFO"
+        preemption = {
+            "withinClusterQueue": POLICIES[options.get("WCQ", "N")],
+            "reclaimWithinCohort": POLICIES[options.get("RWC", "N")],
+        }
+        if "BWC" in options:
+            preemption["borrowWithinCohort"] = {"policy": POLICIES[options["BWC"]]}
+            if "threshold" in options:
+                preemption["borrowWithinCohort"]["maxPriorityThreshold"] = options["threshold"]
+        spec["preemption"] = preemption
+        if "FF" in options:
+            borrow, preempt = options["FF"].split("/")
+            spec["flavorFungibility"] = {"whenCanBorrow": SEARCH[borrow], "whenCanPreempt": SEARCH[preempt]}
+            if "preference" in options:
+                spec["flavorFungibility"]["preference"] = options["preference"]
+        if "weight" in options:
+            spec["fairSharing"] = {"weight": options["weight"]}
+        spec |= options.get("spec", {})
+        self.engine.set_cluster_queue(
+            name, msgspec.convert({"metadata": {"name": name}, "spec": spec}, ClusterQueue), self.now
+        )
+        self.local(name, name)
 
-    def change(self, kind: Kind, name: str, **parts: Any) -> Obj:
-        """Replace top-level parts of an object; `metadata` is merged."""
-        old = self.get(kind, name)
-        meta = {**old["metadata"], **parts.pop("metadata", {})}
-        return self.put(kind, {**old, **parts, "metadata": meta})
+    def local(self, name: str, cluster_queue: str, namespace: str = "ns", stop: str = "None") -> None:
+        obj = {"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterQueue": cluster_queue, "stopPolicy": stop}}
+        self.engine.set_local_queue(ObjectKey(namespace, name), msgspec.convert(obj, LocalQueue), self.now)
 
-    def remove(self, kind: Kind, name: str) -> None:
-        """An object is gone."""
-        self._tell(kind, self.get(kind, name), deleted=True)
+    def workload(self, name: str, queue: str, requests: str, priority: int = 0, **options: Any) -> Workload:
+        """A Workload: `requests` like `3×2` (pods × cpu), `2`, or `cpu1,mem1Gi`. Options: at (flavor), t, min, pod, status."""
+        count, _, per_pod = requests.rpartition("×")
+        amounts = {}
+        for amount in per_pod.split(","):
+            match = re.fullmatch(r"(cpu|mem|gpu|r\d)?(-?[0-9.]+\w*)", amount)
+            assert match is not None, amount
+            amounts[resource(match.group(1))] = match.group(2)
+        pod_spec = {"containers": [{"name": "c", "resources": {"requests": amounts}}], **options.get("pod", {})}
+        pod_set: dict[str, Any] = {"name": "main", "count": int(count or 1), "template": {"spec": pod_spec}}
+        if "min" in options:
+            pod_set["minCount"] = options["min"]
+        created = START + options.get("t", 0) * SECOND
+        obj: dict[str, Any] = {
+            "metadata": {
+                "name": name, "namespace": options.get("namespace", "ns"), "uid": name, "generation": 1,
+                "creationTimestamp": format_time(Instant(created)), **options.get("metadata", {}),
+            },
+            "spec": {"podSets": options.get("pod_sets", [pod_set]), "queueName": queue, "priority": priority},
+            "status": options.get("status", {}),
+        }  # fmt: skip
+        workload = msgspec.convert(obj, Workload)
+        if "at" in options:
+            n = int(count or 1)
+            usage = {r: _times(a, n) for r, a in amounts.items()}
+            flavors = {r: options["at"] for r in amounts}
+            admission = {
+                "clusterQueue": options.get("cq", queue),
+                "podSetAssignments": [{"name": "main", "flavors": flavors, "resourceUsage": usage, "count": n}],
+            }
+            workload = reserved(workload, msgspec.convert(admission, Admission), Instant(START + options.get("reserved", 0) * SECOND), True)
+        self.put(workload)
+        return workload
 
-    def settle(self, seconds: float = 0) -> None:
-        """Let all reconcilers work until nothing changes; timers are only heard after this time."""
-        self.now = Instant(self.now + int(seconds * SECOND_US))
-        timers: list[tuple[Reconciler, ObjectKey]] = []
-        for _ in range(1000):
-            if not self._queue:
-                break
-            reconciler, key = self._queue.pop(0)
-            result = reconciler.reconcile(self.reader, key, self.now)
-            self._carry_out(result)
-            if result.requeue_after_us is not None:
-                timers.append((reconciler, key))
-        assert not self._queue, "reconcilers do not come to rest"
-        self._queue = list(dict.fromkeys(timers))
+    def put(self, workload: Workload) -> None:
+        self.workloads[workload.name] = workload
+        self.engine.set_workload(workload.key, workload, self.now)
 
-    def assert_settled(self) -> None:
-        """Every key of every reconciler would do nothing now."""
-        for reconciler in self._reconcilers:
-            for watch in reconciler.watches():
-                for obj in self.reader.list(watch.kind):
-                    from pykueue.api.events import Change, ObjectEvent
+    def delete(self, name: str) -> None:
+        self.engine.set_workload(self.workloads.pop(name).key, None, self.now)
 
-                    for key in watch.keys(ObjectEvent(watch.kind, Change.ADDED, obj), self.reader):
-                        assert reconciler.reconcile(self.reader, key, self.now).commands == ()
+    def advance(self, seconds: float) -> None:
+        self.now = Instant(self.now + int(seconds * SECOND))
 
-    def _carry_out(self, result: Result) -> None:
-        if result.error:
-            self.errors.append(result.error)
-        self.do(*result.commands)
+    def cycle(self) -> CycleResult:
+        return self.engine.cycle(self.now)
 
-    def do(self, *commands: Command) -> None:
-        for command in commands:
-            match command:
-                case Chain(inner) | Together(inner):
-                    self.do(*inner)
-                case Emit():
-                    self.events.append(f"{command.kind.kind}/{objects.name(command.about)} {command.type} {command.reason}: {command.note}")
-                case Create(kind, obj):
-                    self.writes.append(command)
-                    assert self.reader.get(kind, *objects.key(obj)) is None
-                    self.put(kind, obj)
-                case Patch(kind, key, body, type_):
-                    self.writes.append(command)
-                    self._patch(kind, key, body, type_)
-                case Apply(kind, obj, manager):
-                    self.writes.append(command)
-                    self._apply(kind, obj, manager)
-                case Delete(kind, key):
-                    self.writes.append(command)
-                    self._delete(kind, key)
-                case _:
-                    raise AssertionError(command)
+    def settle(self, cycles_max: int = 50) -> list[CycleResult]:
+        """Run cycles until none is due; admitted Workloads are written back, victims lose their quota."""
+        results = []
+        for _ in range(cycles_max):
+            at = self.engine.next_cycle_at(self.now)
+            if at is None:
+                return results
+            self.now = Instant(max(self.now, at))
+            result = self.cycle()
+            results.append(result)
+            for decision in result.decisions:
+                self.write(decision)
+        raise AssertionError("the engine does not settle")
 
-    def _patch(self, kind: Kind, key: ObjectKey, body: Any, type_: PatchType) -> None:
-        old = self.reader.get(kind, *key)
-        if old is None:
-            return
-        if type_ is PatchType.JSON:
-            self.put(kind, jsonpatch.apply_patch(old, body))
-            return
-        guard = (body.get("metadata") or {}).get("uid")
-        if guard and guard != objects.uid(old):
-            raise Conflict(f"{kind.kind} {key}: another uid")
-        self._store(kind, _merged(old, body))
+    def write(self, decision: object) -> None:
+        """Do what the shell would do."""
+        match decision:
+            case Admit():
+                self.put(reserved(decision.workload, decision.admission, self.now, decision.is_admitted))
+            case Preempt():
+                for victim in decision.victims:
+                    old = self.workloads[victim.key.name]
+                    status = msgspec.structs.replace(old.status, conditions=(), admission=None)
+                    self.put(msgspec.structs.replace(old, status=status))
+            case _:
+                pass
 
-    def _store(self, kind: Kind, obj: Obj) -> None:
-        stored = self.put(kind, obj)
-        if objects.is_deleting(stored) and not objects.finalizers(stored):
-            self._tell(kind, stored, deleted=True)
+    def holds(self) -> dict[str, dict[str, str]]:
+        """Workload to resource to flavor, of all that hold quota."""
+        return {
+            info.key.name: {item.resource: item.flavor for item in info.usage}
+            for info in sorted(self.engine._cache.workloads.values(), key=lambda i: i.key)
+        }
 
-    def _apply(self, kind: Kind, obj: Obj, manager: str) -> None:
-        old = self.reader.get(kind, *objects.key(obj))
-        assert old is not None
-        version = objects.resource_version(obj)
-        if version and version != objects.resource_version(old):
-            raise Conflict(f"{kind.kind} {objects.key(obj)}: read at {version}")
-        status, new = dict(old.get("status") or {}), dict(obj["status"])
-        conditions = {c["type"]: c for c in status.get("conditions") or ()}
-        if manager == "kueue-admission":
-            conditions = {t: c for t, c in conditions.items() if t == "WaitingForReplacementPods"}
-            status = {k: v for k, v in status.items() if k not in _ADMISSION_FIELDS}
-        conditions |= {c["type"]: c for c in new.pop("conditions", ())}
-        self.put(kind, {**old, "status": {**status, **new, "conditions": list(conditions.values())}})
-
-    def _delete(self, kind: Kind, key: ObjectKey) -> None:
-        old = self.reader.get(kind, *key)
-        if old is None:
-            return
-        holds = objects.finalizers(old) or objects.get_path(old, "spec", "nodeName")
-        if not holds:
-            self._tell(kind, old, deleted=True)
-        elif not objects.is_deleting(old):
-            self.put(kind, objects.with_metadata(old, deletionTimestamp=format_time(self.now), deletionGracePeriodSeconds=30))
-
-    def _tell(self, kind: Kind, obj: Obj, *, deleted: bool = False) -> None:
-        event = self.reader.apply(kind, obj, deleted=deleted)
-        if event is None:
-            return
-        for reconciler in self._reconcilers:
-            for watch in reconciler.watches():
-                if watch.kind == kind:
-                    wanted = [(reconciler, key) for key in watch.keys(event, self.reader)]
-                    self._queue += [item for item in wanted if item not in self._queue]
+    def is_parked(self, name: str) -> bool:
+        key = ObjectKey("ns", name)
+        home = self.engine._queues.home(key)
+        assert home is not None, f"{name} does not wait"
+        queue = self.engine._queues.queue(home)
+        assert queue is not None
+        return queue.is_parked(key)
 
 
-def _merged(old: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(old) if isinstance(old, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merged(result.get(key), value)
-    return result
+def pendings(result: CycleResult) -> dict[str, Pending]:
+    found = {d.key.name: d for d in result.decisions if isinstance(d, Pending)}
+    return found | {d.key.name: d.pending for d in result.decisions if isinstance(d, Preempt)}
 
 
-def flat(commands: Iterable[Command]) -> Sequence[Command]:
-    """Commands without the composition around them."""
-    return [inner for c in commands for inner in (flat(c.commands) if isinstance(c, Chain | Together) else (c,))]
+def admits(result: CycleResult) -> dict[str, Admit]:
+    return {d.key.name: d for d in result.decisions if isinstance(d, Admit)}
+
+
+def victims(result: CycleResult) -> dict[str, str]:
+    return {v.key.name: v.reason.value for d in result.decisions if isinstance(d, Preempt) for v in d.victims}
+
+
+def reserved(workload: Workload, admission: Admission, now: Instant, is_admitted: bool) -> Workload:
+    stamp = format_time(now)
+    types = ["QuotaReserved"] + (["Admitted"] if is_admitted else [])
+    conditions = tuple(Condition(type=t, status="True", reason=t, last_transition_time=stamp) for t in types)
+    status = msgspec.structs.replace(workload.status, conditions=conditions, admission=admission)
+    return msgspec.structs.replace(workload, status=status)
+
+
+def _times(amount: str, n: int) -> str:
+    match = re.fullmatch(r"([0-9.]+)(\w*)", amount)
+    assert match is not None
+    value = float(match.group(1)) * n
+    return f"{value:g}{match.group(2)}"

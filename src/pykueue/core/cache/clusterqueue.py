@@ -1,0 +1,355 @@
+"""What holds quota, and what the queues that give it look like.
+
+The `Cache` knows every ClusterQueue, Cohort, ResourceFlavor, AdmissionCheck and Topology that the scheduler needs, and every Workload
+that holds quota or is assumed to. Counts and usage are kept up to date with each change, so reading a status costs nothing.
+Objects may come in any order: a Workload whose ClusterQueue is not known yet waits here until it is.
+
+Not here: pending Workloads (`core/queue`), the arithmetic of quotas (`cohort.py`), the shape of the trees (`forest.py`).
+
+Source: scheduling.md §5.2, §6.3, §7, §13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pykueue.api.objects import ObjectKey
+from pykueue.api.quantity import parse_quantity
+from pykueue.api.v1beta2 import (
+    AdmissionCheck,
+    ClusterQueue,
+    Cohort,
+    FairSharingSpec,
+    ResourceFlavor,
+    ResourceGroup,
+    Topology,
+    find_condition,
+)
+from pykueue.core.cache.cohort import Quota, QuotaNode
+from pykueue.core.cache.forest import Forest
+from pykueue.core.resources import PODS, FlavorResource, parse_amount
+from pykueue.core.workload.info import Info
+
+MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
+_T = TypeVar("_T")
+PROVISIONING_CONTROLLER = "kueue.x-k8s.io/provisioning-request"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and usage of the Workloads with quota, of a ClusterQueue or a LocalQueue."""
+
+    reserving: int = 0
+    admitted: int = 0
+    reservation: dict[FlavorResource, int] = field(default_factory=dict)
+    usage: dict[FlavorResource, int] = field(default_factory=dict)
+
+    def count(self, info: Info, sign: int) -> None:
+        """Add (1) or take away (-1) one Workload."""
+        self.reserving += sign
+        targets = [self.reservation]
+        if info.is_admitted:
+            self.admitted += sign
+            targets.append(self.usage)
+        for target in targets:
+            for item, amount in info.usage.items():
+                target[item] = target.get(item, 0) + sign * amount
+
+
+@dataclass(slots=True, eq=False)
+class ClusterQueueState:
+    """A ClusterQueue with what uses it.
+
+    Attributes:
+        name: of the ClusterQueue.
+        spec: the object.
+        group_of: covered resource to the number of its resource group.
+        problems: reason and text of everything that makes it inactive; empty if it can admit.
+        generation: the allocatable generation (§6.3).
+        workloads: what holds quota here.
+        node: its leaf in the quota tree.
+        is_cyclic: whether its cohorts form a cycle.
+    """
+
+    name: str
+    spec: ClusterQueue
+    group_of: dict[str, int]
+    node: QuotaNode
+    problems: tuple[tuple[str, str], ...] = ()
+    generation: int = 1
+    workloads: dict[ObjectKey, Info] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    is_cyclic: bool = False
+
+    @property
+    def groups(self) -> Sequence[ResourceGroup]:
+        """Its resource groups."""
+        return self.spec.spec.resource_groups
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the `Active` condition is true: it can admit Workloads."""
+        return not self.problems and not self.spec.is_deleting
+
+    @property
+    def covers_pods(self) -> bool:
+        """Whether pods are counted implicitly (§4.1)."""
+        return PODS in self.group_of
+
+    @property
+    def uses_flavors(self) -> list[str]:
+        """Names of its flavors, in spec order."""
+        return [flavor.name for group in self.groups for flavor in group.flavors]
+
+    @property
+    def checks(self) -> Mapping[str, tuple[str, ...]]:
+        """Admission checks and the flavors each is for; no flavors means all."""
+        strategy = self.spec.spec.admission_checks_strategy
+        return {} if strategy is None else {c.name: c.on_flavors for c in strategy.admission_checks}
+
+    def weighs(self) -> float:
+        """Fair-sharing weight."""
+        return weight_of(self.spec.spec.fair_sharing)
+
+
+class Cache:
+    """ClusterQueues and everything that holds quota in them."""
+
+    def __init__(self) -> None:
+        self.flavors: dict[str, ResourceFlavor] = {}
+        self.cohorts: dict[str, Cohort] = {}
+        self.checks: dict[str, AdmissionCheck] = {}
+        self.topologies: dict[str, Topology] = {}
+        self.workloads: dict[ObjectKey, Info] = {}
+        self.local_tallies: dict[ObjectKey, Tally] = {}
+        self._queues: dict[str, ClusterQueueState] = {}
+        self._forest = Forest()
+        self._is_fresh = True
+        self._homeless: dict[str, dict[ObjectKey, Info]] = {}
+
+    def queues(self) -> Iterable[ClusterQueueState]:
+        """All ClusterQueues."""
+        self._refresh()
+        return self._queues.values()
+
+    def queue(self, name: str) -> ClusterQueueState | None:
+        """A ClusterQueue."""
+        self._refresh()
+        return self._queues.get(name)
+
+    def cohort_node(self, name: str) -> QuotaNode | None:
+        """A cohort in its tree."""
+        self._refresh()
+        return self._forest.cohort(name)
+
+    def tree_members(self, name: str) -> list[str]:
+        """The ClusterQueues that share a root cohort with this one; only itself without a cohort, none in a cycle."""
+        queue = self.queue(name)
+        if queue is None or queue.is_cyclic:
+            return []
+        return [leaf.name for leaf in queue.node.tree.root.leaves()]
+
+    def cohort_members(self, name: str) -> list[str]:
+        """The ClusterQueues of the whole tree that a cohort belongs to."""
+        node = self.cohort_node(name)
+        return [] if node is None else [leaf.name for leaf in node.tree.root.leaves()]
+
+    def set_cluster_queue(self, name: str, spec: ClusterQueue | None) -> None:
+        """Add, change or remove a ClusterQueue."""
+        old = self._queues.get(name)
+        if spec is None:
+            if old is not None:
+                del self._queues[name]
+                if old.workloads:
+                    self._homeless[name] = old.workloads
+                self._forest.delete_cluster_queue(name)
+                self._is_fresh = False
+            return
+        groups = spec.spec.resource_groups
+        group_of = {r: i for i, group in enumerate(groups) for r in group.covered_resources}
+        if old is None or _quota_part(old.spec) != _quota_part(spec):
+            quotas = quotas_of(groups)
+            self._forest.set_cluster_queue(name, spec.spec.cohort_name, quotas, weight_of(spec.spec.fair_sharing))
+            self._is_fresh = False
+        if old is None:
+            old = self._queues[name] = ClusterQueueState(name, spec, group_of, QuotaNode(name, is_cohort=False))
+            for info in self._homeless.pop(name, {}).values():
+                old.workloads[info.key] = info
+                old.tally.count(info, 1)
+        old.spec, old.group_of = spec, group_of
+        self._judge(old)
+
+    def set_cohort(self, name: str, cohort: Cohort | None) -> None:
+        """Add, change or remove an explicit Cohort."""
+        if cohort is None:
+            self.cohorts.pop(name, None)
+            self._forest.delete_cohort(name)
+        else:
+            self.cohorts[name] = cohort
+            spec = cohort.spec
+            quotas = quotas_of(spec.resource_groups)
+            self._forest.set_cohort(name, spec.parent_name, quotas, weight_of(spec.fair_sharing))
+        self._is_fresh = False
+
+    def set_flavor(self, name: str, flavor: ResourceFlavor | None) -> list[str]:
+        """Add, change or remove a flavor; returns the ClusterQueues that use it."""
+        _put(self.flavors, name, flavor)
+        return self._judge_all(lambda queue: name in queue.uses_flavors)
+
+    def set_check(self, name: str, check: AdmissionCheck | None) -> list[str]:
+        """Add, change or remove an AdmissionCheck; returns the ClusterQueues that use it."""
+        _put(self.checks, name, check)
+        return self._judge_all(lambda queue: name in queue.checks)
+
+    def set_topology(self, name: str, topology: Topology | None) -> list[str]:
+        """Add, change or remove a Topology; returns the ClusterQueues that use it."""
+        _put(self.topologies, name, topology)
+        return self._judge_all(lambda queue: name in self.topologies_of(queue))
+
+    def topologies_of(self, queue: ClusterQueueState) -> list[str]:
+        """Names of the topologies of a ClusterQueue's flavors."""
+        flavors = (self.flavors.get(name) for name in queue.uses_flavors)
+        return [f.spec.topology_name for f in flavors if f is not None and f.spec.topology_name]
+
+    def add_workload(self, info: Info) -> None:
+        """Count a Workload that holds quota; one of the same key is replaced, so usage is never counted twice."""
+        self._refresh()
+        self.remove_workload(info.key)
+        self.workloads[info.key] = info
+        self.local_tallies.setdefault(info.local_queue, Tally()).count(info, 1)
+        queue = self._queues.get(info.cluster_queue)
+        if queue is None:
+            self._homeless.setdefault(info.cluster_queue, {})[info.key] = info
+            return
+        queue.workloads[info.key] = info
+        queue.tally.count(info, 1)
+        for item, amount in info.usage.items():
+            queue.node.add_usage(queue.node.tree.number(item), amount)
+
+    def remove_workload(self, key: ObjectKey) -> Info | None:
+        """Give a Workload's quota back; returns what held it."""
+        info = self.workloads.pop(key, None)
+        if info is None:
+            return None
+        self._refresh()
+        tally = self.local_tallies[info.local_queue]
+        tally.count(info, -1)
+        if not tally.reserving:
+            del self.local_tallies[info.local_queue]
+        queue = self._queues.get(info.cluster_queue)
+        if queue is None:
+            waiting = self._homeless.get(info.cluster_queue, {})
+            waiting.pop(key, None)
+            return info
+        del queue.workloads[key]
+        queue.generation += 1
+        queue.tally.count(info, -1)
+        for item, amount in info.usage.items():
+            queue.node.remove_usage(queue.node.tree.number(item), amount)
+        return info
+
+    def _refresh(self) -> None:
+        if self._is_fresh:
+            return
+        self._is_fresh = True
+        for name in self._forest.refresh():
+            queue = self._queues[name]
+            queue.node = self._forest.cluster_queue(name)
+            queue.is_cyclic = self._forest.is_cyclic(name)
+            queue.generation += 1
+            for item, amount in queue.tally.reservation.items():
+                if amount:
+                    queue.node.add_usage(queue.node.tree.number(item), amount)
+
+    def _judge_all(self, uses: Callable[[ClusterQueueState], bool]) -> list[str]:
+        found = [queue for queue in self._queues.values() if uses(queue)]
+        for queue in found:
+            self._judge(queue)
+        return sorted(queue.name for queue in found)
+
+    def _judge(self, queue: ClusterQueueState) -> None:
+        """Find what makes a ClusterQueue inactive (§13.1), in the order of the reasons."""
+        problems: list[tuple[str, str]] = []
+        if queue.spec.spec.stop_policy != "None":
+            problems.append(("Stopped", "is stopped"))
+        missing = [name for name in queue.uses_flavors if name not in self.flavors]
+        if missing:
+            problems.append(("FlavorNotFound", "references missing ResourceFlavor(s): " + ",".join(missing)))
+        problems += self._check_problems(queue)
+        for name in queue.uses_flavors:
+            flavor = self.flavors.get(name)
+            topology = flavor.spec.topology_name if flavor is not None else None
+            if topology and topology not in self.topologies:
+                problems.append(("TopologyNotFound", f'there is no Topology "{topology}" for TAS flavor "{name}"'))
+        queue.problems = tuple(problems)
+
+    def _check_problems(self, queue: ClusterQueueState) -> list[tuple[str, str]]:
+        problems: list[tuple[str, str]] = []
+        missing, inactive, multikueue, per_flavor, provisioning = [], [], [], [], []
+        for name, flavors in queue.checks.items():
+            check = self.checks.get(name)
+            if check is None:
+                missing.append(name)
+                continue
+            active = find_condition(check.status.conditions, "Active")
+            if active is None or active.status != "True":
+                inactive.append(name)
+            if check.spec.controller_name == MULTIKUEUE_CONTROLLER:
+                multikueue.append(name)
+                if flavors:
+                    per_flavor.append(name)
+            elif check.spec.controller_name == PROVISIONING_CONTROLLER:
+                provisioning.append(name)
+        if missing:
+            problems.append(("AdmissionCheckNotFound", "references missing AdmissionCheck(s): " + _join(missing)))
+        if inactive:
+            problems.append(("AdmissionCheckInactive", "references inactive AdmissionCheck(s): " + _join(inactive)))
+        if len(multikueue) > 1:
+            text = "Cannot use multiple MultiKueue AdmissionChecks on the same ClusterQueue, found: "
+            problems.append(("MultipleMultiKueueAdmissionChecks", text + _join(multikueue)))
+        if per_flavor:
+            text = "Cannot specify MultiKueue AdmissionCheck per flavor, found: "
+            problems.append(("MultiKueueAdmissionCheckAppliedPerFlavor", text + _join(per_flavor)))
+        if multikueue and provisioning:
+            text = "Cannot use both MultiKueue and ProvisioningRequest AdmissionChecks together, found: "
+            found = f"{_join(multikueue)}, {_join(provisioning)}"
+            problems.append(("MultiKueueWithProvisioningRequest", text + found))
+        return problems
+
+
+def quotas_of(groups: Iterable[ResourceGroup]) -> dict[FlavorResource, Quota]:
+    """Quotas of resource groups, per flavor and resource."""
+    return {
+        FlavorResource(flavor.name, quota.name): Quota(
+            parse_amount(quota.name, quota.nominal_quota),
+            None if quota.borrowing_limit is None else parse_amount(quota.name, quota.borrowing_limit),
+            None if quota.lending_limit is None else parse_amount(quota.name, quota.lending_limit),
+        )
+        for group in groups
+        for flavor in group.flavors
+        for quota in flavor.resources
+    }
+
+
+def weight_of(fair_sharing: FairSharingSpec | None) -> float:
+    """Fair-sharing weight; 1 if not set."""
+    if fair_sharing is None or fair_sharing.weight is None:
+        return 1.0
+    return parse_quantity(fair_sharing.weight).nanos / 1e9
+
+
+def _quota_part(queue: ClusterQueue) -> tuple[object, ...]:
+    return queue.spec.resource_groups, queue.spec.cohort_name, queue.spec.fair_sharing
+
+
+def _join(names: list[str]) -> str:
+    return ",".join(sorted(names))
+
+
+def _put(table: dict[str, _T], name: str, value: _T | None) -> None:
+    if value is None:
+        table.pop(name, None)
+    else:
+        table[name] = value

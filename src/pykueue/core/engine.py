@@ -1,0 +1,603 @@
+"""The admission engine: objects in, decisions out. The façade of the core.
+
+Whoever drives it (`controllers/admission.py`) tells it every object's latest version in any order, asks when the next cycle is due, runs it,
+writes what was decided, and says how the writes ended. Views answer what statuses and people want to know. Between calls the engine is
+consistent; the same calls give the same decisions.
+
+What it keeps: the latest Workloads, what waits (`queue/manager.py`), what holds quota (`cache/clusterqueue.py`), and which admissions are
+only assumed. An assumed Workload counts as reserving from its decision on. It stays assumed until its reservation is observed, it
+disappears, or `forget` says that the write failed. Versions of it from before the write change nothing.
+
+What it does not know: how objects are read and written, time (always an argument), who leads.
+
+Source: scheduling.md §3, §5, §12, §13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pykueue.api.configuration.types import Configuration
+from pykueue.api.constants import Reason, WorkloadCondition
+from pykueue.api.instant import Instant, format_time
+from pykueue.api.objects import Obj, ObjectKey, matches_labels
+from pykueue.api.v1beta2 import (
+    AdmissionCheck,
+    ClusterQueue,
+    Cohort,
+    Condition,
+    LocalQueue,
+    ResourceFlavor,
+    Topology,
+    Workload,
+)
+from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
+from pykueue.core.explain import Explanation, explain
+from pykueue.core.features import Features
+from pykueue.core.queue.heads import PendingQueue
+from pykueue.core.queue.manager import QueueManager
+from pykueue.core.scheduler.cycle import Cycle, required_checks
+from pykueue.core.scheduler.decisions import Admit, CycleResult
+from pykueue.core.scheduler.entry import Entry, Status
+from pykueue.core.scheduler.flavor_assigner import AssignerContext
+from pykueue.core.scheduler.nominate import Nominator
+from pykueue.core.scheduler.preemption.policy import Preemptor
+from pykueue.core.tas.missing import MissingTopologies
+from pykueue.core.views import CohortView, QueueView, cluster_queue_view, local_queue_view, weighted_share
+from pykueue.core.workload.info import Info, InfoMaker
+from pykueue.core.workload.lifecycle import has_quota, is_finished, is_queueable
+
+BYPASSED = "Bypassed scheduling evaluation because an equivalent workload recently failed"
+_BACKOFF_US_MIN = 1_000
+_BACKOFF_US_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whose views changed since the last call, each sorted."""
+
+    cluster_queues: tuple[str, ...]
+    local_queues: tuple[ObjectKey, ...]
+    cohorts: tuple[str, ...]
+    workloads: tuple[ObjectKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admissibility:
+    """What keeps a Workload from waiting or being tried (§10.5).
+
+    Attributes:
+        blocked: reason and message of the first thing that does, or None.
+        equivalent: reason and message recorded when an equivalent Workload failed, or None.
+    """
+
+    blocked: tuple[Reason, str] | None
+    equivalent: tuple[str, str] | None
+
+
+class AdmissionEngine:
+    """Decides which Workloads get quota. Every method is synchronous, pure but for its own state."""
+
+    def __init__(self, config: Configuration, features: Features) -> None:
+        self._config = config
+        self._features = features
+        self._cache = Cache()
+        self._queues = QueueManager(features)
+        self._workloads: dict[ObjectKey, Workload] = {}
+        self._by_local: dict[ObjectKey, dict[ObjectKey, None]] = {}
+        self._locals_of: dict[str, dict[ObjectKey, None]] = {}
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._limit_ranges: dict[str, Sequence[Obj]] = {}
+        self._runtime_classes: dict[str, Obj] = {}
+        self._assumed: dict[ObjectKey, Workload] = {}
+        self._not_ready: dict[ObjectKey, None] = {}
+        self._waits_for_pods = False
+        self._cycle = 0
+        self._version = 0
+        self._judged: dict[str, int] = {}
+        self._last_cycle_at = Instant(0)
+        self._backoff_us = 0
+        self._changed: tuple[dict[str, None], dict[ObjectKey, None], dict[str, None], dict[ObjectKey, None]] = (
+            {},
+            {},
+            {},
+            {},
+        )
+        self._maker = InfoMaker(config, features, lambda ns: self._limit_ranges.get(ns, ()), self._runtime_classes.get)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def set_workload(self, key: ObjectKey, workload: Workload | None, now: Instant) -> None:
+        """Take in the latest version of a Workload; None if it is gone."""
+        self._version += 1
+        old = self._workloads.get(key)
+        self._index(key, old, workload)
+        if workload is None or is_finished(workload):
+            self._assumed.pop(key, None)
+            self._drop(key, now)
+        elif has_quota(workload):
+            self._assumed.pop(key, None)
+            self._leave_queue(key)
+            self._hold(self._maker.reserving(workload), now)
+        elif key in self._assumed and not _was_released(self._assumed[key], workload):
+            self._track_readiness(key)
+        else:
+            self._assumed.pop(key, None)
+            self._release(key, now)
+            self._queue(workload, now)
+
+    def set_cluster_queue(self, name: str, cluster_queue: ClusterQueue | None, now: Instant) -> None:
+        """Take in the latest version of a ClusterQueue; None if it is gone."""
+        self._version += 1
+        before = self._cache.queue(name)
+        old_members = self._cache.tree_members(name)
+        if cluster_queue is None:
+            self._cache.set_cluster_queue(name, None)
+            self._queues.delete_cluster_queue(name)
+        elif (
+            before is None
+            or before.spec.spec != cluster_queue.spec
+            or before.spec.is_deleting != cluster_queue.is_deleting
+        ):
+            self._cache.set_cluster_queue(name, cluster_queue)
+            self._queues.set_cluster_queue(name, is_strict=cluster_queue.spec.queueing_strategy == "StrictFIFO")
+        else:
+            before.spec = cluster_queue
+            return
+        if before is None and cluster_queue is not None:
+            self._requeue_locals(name, now)
+        self._retry([*old_members, *self._cache.tree_members(name)], now)
+        self._touch_queue(name)
+
+    def set_cohort(self, name: str, cohort: Cohort | None, now: Instant) -> None:
+        """Take in the latest version of a Cohort; None if it is gone."""
+        self._version += 1
+        known = self._cache.cohorts.get(name)
+        if known is not None and cohort is not None and known.spec == cohort.spec:
+            return
+        old_members = self._cache.cohort_members(name)
+        self._cache.set_cohort(name, cohort)
+        members = list(dict.fromkeys([*old_members, *self._cache.cohort_members(name)]))
+        self._retry(members, now)
+        for member in members:
+            self._touch_queue(member)
+        self._changed[2][name] = None
+
+    def set_local_queue(self, key: ObjectKey, local_queue: LocalQueue | None, now: Instant) -> None:
+        """Take in the latest version of a LocalQueue; None if it is gone."""
+        self._version += 1
+        old = self._queues.local_queues.get(key)
+        if old is not None:
+            self._locals_of.get(old.spec.cluster_queue, {}).pop(key, None)
+        if local_queue is None:
+            self._queues.local_queues.pop(key, None)
+        else:
+            self._queues.local_queues[key] = local_queue
+            self._locals_of.setdefault(local_queue.spec.cluster_queue, {})[key] = None
+        self._changed[1][key] = None
+        if old is not None and local_queue is not None and old.spec == local_queue.spec:
+            return
+        self._requeue_local(key, now)
+
+    def set_resource_flavor(self, name: str, flavor: ResourceFlavor | None, now: Instant) -> None:
+        """Take in the latest version of a ResourceFlavor; None if it is gone."""
+        known = self._cache.flavors.get(name)
+        if known is None or flavor is None or known.spec != flavor.spec:
+            self._rejudged(self._cache.set_flavor(name, flavor), now)
+
+    def set_admission_check(self, name: str, check: AdmissionCheck | None, now: Instant) -> None:
+        """Take in the latest version of an AdmissionCheck; None if it is gone."""
+        self._rejudged(self._cache.set_check(name, check), now)
+
+    def set_topology(self, name: str, topology: Topology | None, now: Instant) -> None:
+        """Take in the latest version of a Topology; None if it is gone."""
+        self._rejudged(self._cache.set_topology(name, topology), now)
+
+    def set_namespace(self, name: str, labels: Mapping[str, str] | None, now: Instant) -> None:
+        """Take in a namespace's labels; None if it is gone."""
+        self._version += 1
+        old = self._namespaces.get(name)
+        if labels is None:
+            self._namespaces.pop(name, None)
+            return
+        self._namespaces[name] = labels
+        if old != labels:
+            waiting = (n for n, q in self._queues.named() if any(p.info.key.namespace == name for p in q.parked()))
+            self._queues.ask_retry(list(waiting), now)
+
+    def set_limit_ranges(self, namespace: str, limit_ranges: Sequence[Obj], now: Instant) -> None:
+        """Take in all LimitRanges of a namespace."""
+        if list(self._limit_ranges.get(namespace, ())) == list(limit_ranges):
+            return
+        self._limit_ranges[namespace] = tuple(limit_ranges)
+        self._recompute([k for k in self._workloads if k.namespace == namespace], now)
+
+    def set_runtime_class(self, name: str, runtime_class: Obj | None, now: Instant) -> None:
+        """Take in a RuntimeClass; None if it is gone."""
+        if runtime_class is None:
+            self._runtime_classes.pop(name, None)
+        else:
+            self._runtime_classes[name] = runtime_class
+        using = [
+            k for k, w in self._workloads.items() if any(_runtime_class(ps.template) == name for ps in w.spec.pod_sets)
+        ]
+        self._recompute(using, now)
+
+    # --- cycles ------------------------------------------------------------------------------------------------------
+
+    def next_cycle_at(self, now: Instant) -> Instant | None:
+        """When a cycle should run: `now` or earlier for at once, None for not before another event."""
+        times = []
+        wake = self._queues.wake_at()
+        if wake is not None:
+            times.append(wake)
+        if not (self._waits_for_pods and self._not_ready) and any(self._ready_queues()):
+            times.append(Instant(self._last_cycle_at + self._backoff_us))
+        del now
+        return min(times, default=None)
+
+    def cycle(self, now: Instant) -> CycleResult:
+        """Run one cycle. What it admits is assumed."""
+        self._wake(now)
+        self._waits_for_pods = self._waits_for_pods and bool(self._not_ready)
+        entries = [] if self._waits_for_pods else self._heads()
+        if not entries:
+            return CycleResult(self._cycle, (), {})
+        self._cycle += 1
+        cycle = self._make_cycle()
+        cycle.run(entries)
+        result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped)
+        admitted = {d.key: d for d in cycle.decisions if isinstance(d, Admit)}
+        version = self._version
+        for entry in entries:
+            if entry.info.key in admitted:
+                self._assume(admitted[entry.info.key], now)
+            else:
+                self._put_back(entry, version, now)
+        self._last_cycle_at = now
+        grown = min(_BACKOFF_US_MAX, max(_BACKOFF_US_MIN, self._backoff_us * 2))
+        self._backoff_us = 0 if result.is_success else grown
+        return result
+
+    def forget(self, key: ObjectKey, now: Instant, *, requeue: bool) -> None:
+        """The admission could not be written: give the quota back and, if asked, queue the Workload again."""
+        self._version += 1
+        if self._assumed.pop(key, None) is None:
+            return
+        self._release(key, now)
+        workload = self._workloads.get(key)
+        if requeue and workload is not None:
+            self._queue(workload, now)
+
+    def preemption_failed(self, victim: ObjectKey, now: Instant) -> None:
+        """A victim could not be evicted: its queue's waiting Workloads are judged again."""
+        self._version += 1
+        info = self._cache.workloads.get(victim)
+        if info is not None:
+            self._retry(self._cache.tree_members(info.cluster_queue), now)
+
+    def take_changed(self) -> Changed:
+        """Whose views changed since the last call."""
+        queues, locals_, cohorts, workloads = self._changed
+        self._changed = ({}, {}, {}, {})
+        return Changed(tuple(sorted(queues)), tuple(sorted(locals_)), tuple(sorted(cohorts)), tuple(sorted(workloads)))
+
+    # --- views -------------------------------------------------------------------------------------------------------
+
+    def cluster_queue_status(self, name: str) -> QueueView | None:
+        """Status of a ClusterQueue; None if there is none."""
+        queue = self._cache.queue(name)
+        waiting = self._queues.queue(name)
+        if queue is None or waiting is None:
+            return None
+        return cluster_queue_view(queue, len(waiting), is_fair=self._config.fair_sharing is not None)
+
+    def local_queue_status(self, key: ObjectKey) -> QueueView | None:
+        """Status of a LocalQueue; None if there is none."""
+        spec = self._queues.local_queues.get(key)
+        if spec is None:
+            return None
+        queue = self._cache.queue(spec.spec.cluster_queue)
+        return local_queue_view(spec, queue, self._cache.local_tallies.get(key), self._queues.pending_in(key))
+
+    def cohort_status(self, name: str) -> CohortView | None:
+        """Status of an explicit Cohort; None if there is none."""
+        if name not in self._cache.cohorts:
+            return None
+        node = self._cache.cohort_node(name)
+        is_shown = self._config.fair_sharing is not None and node is not None
+        return CohortView(weighted_share(node) if is_shown and node is not None else None)
+
+    def flavor_in_use(self, name: str) -> bool:
+        """Whether a ClusterQueue refers to the ResourceFlavor."""
+        return any(name in queue.uses_flavors for queue in self._cache.queues())
+
+    def check_in_use(self, name: str) -> bool:
+        """Whether a ClusterQueue refers to the AdmissionCheck."""
+        return any(name in queue.checks for queue in self._cache.queues())
+
+    def topology_in_use(self, name: str) -> bool:
+        """Whether a ResourceFlavor refers to the Topology."""
+        return any(flavor.spec.topology_name == name for flavor in self._cache.flavors.values())
+
+    def required_checks(self, workload: Workload) -> tuple[str, ...]:
+        """Admission checks that the Workload needs now, sorted (§12)."""
+        admission = workload.status.admission
+        if has_quota(workload) and admission is not None:
+            queue = self._cache.queue(admission.cluster_queue)
+            flavors = {f for a in admission.pod_set_assignments for f in a.flavors.values()}
+            return () if queue is None else required_checks(queue.checks, flavors, queue.uses_flavors)
+        local = self._queues.local_queues.get(_local_queue(workload))
+        queue = self._cache.queue(local.spec.cluster_queue) if local is not None else None
+        return () if queue is None else required_checks(queue.checks, None, queue.uses_flavors)
+
+    def admissibility(self, workload: Workload) -> Admissibility:
+        """Why the Workload is not waiting or will not be tried (§10.5)."""
+        key = _local_queue(workload)
+        local = self._queues.local_queues.get(key)
+        if local is None:
+            return _blocked(Reason.MISCONFIGURED, f"LocalQueue {key.name} doesn't exist")
+        if local.spec.stop_policy != "None":
+            return _blocked(Reason.SUSPENDED, f"LocalQueue {key.name} is inactive")
+        name = local.spec.cluster_queue
+        queue = self._cache.queue(name)
+        if queue is None:
+            return _blocked(Reason.MISCONFIGURED, f"ClusterQueue {name} doesn't exist")
+        if not queue.is_active:
+            return _blocked(Reason.SUSPENDED, f"ClusterQueue {name} is inactive")
+        item = self._queues.find(workload.key)
+        if item is None:
+            return Admissibility(None, None)
+        if item.info.fault is not None:
+            return _blocked(Reason.MISCONFIGURED, item.info.fault)
+        waiting = self._queues.queue(name)
+        is_parked = waiting is not None and waiting.is_parked(workload.key)
+        record = waiting.recorded(item.info.equivalence) if waiting is not None and is_parked else None
+        return Admissibility(None, record)
+
+    def pending(self, cluster_queue: str) -> list[ObjectKey]:
+        """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""
+        waiting = self._queues.queue(cluster_queue)
+        return [item.info.key for item in waiting.ordered()] if waiting is not None else []
+
+    def explain_workload(self, key: ObjectKey, now: Instant) -> Explanation | None:
+        """Why a Workload is where it is; None if it is not known."""
+        workload = self._workloads.get(key)
+        if workload is None:
+            return None
+        home = self._queues.home(key)
+        waiting = self._queues.queue(home) if home is not None else None
+        return explain(
+            workload, self.admissibility(workload), self._cache, waiting, self._make_cycle().nominator, now=now
+        )
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _index(self, key: ObjectKey, old: Workload | None, new: Workload | None) -> None:
+        if old is not None and (new is None or _local_queue(old) != _local_queue(new)):
+            self._by_local.get(_local_queue(old), {}).pop(key, None)
+        if new is None:
+            self._workloads.pop(key, None)
+        else:
+            self._workloads[key] = new
+            self._by_local.setdefault(_local_queue(new), {})[key] = None
+
+    def _queue(self, workload: Workload, now: Instant) -> None:
+        """Let a Workload without quota wait where it belongs, or nowhere."""
+        key = workload.key
+        local_key = _local_queue(workload)
+        local = self._queues.local_queues.get(local_key)
+        name = local.spec.cluster_queue if local is not None else ""
+        is_open = self._queues.is_open(local_key) and self._queues.queue(name) is not None
+        if not is_open or not is_queueable(workload, self._features):
+            self._leave_queue(key)
+            return
+        known = self._queues.find(key)
+        self._queues.put(self._maker.pending(workload, name), now)
+        waiting = self._queues.queue(name)
+        if known is None:
+            self._touch(name, local_key)
+            if waiting is not None and waiting.is_parked(key):
+                self._changed[3][key] = None
+
+    def _leave_queue(self, key: ObjectKey) -> None:
+        home = self._queues.home(key)
+        item = self._queues.delete(key)
+        if home is not None and item is not None:
+            self._touch(home, item.info.local_queue)
+
+    def _hold(self, info: Info, now: Instant) -> None:
+        """Count a Workload with quota; less than before wakes others."""
+        old = self._cache.workloads.get(info.key)
+        self._cache.add_workload(info)
+        self._track_readiness(info.key)
+        self._touch(info.cluster_queue, info.local_queue)
+        if old is not None and (
+            old.cluster_queue != info.cluster_queue
+            or old.priority != info.priority
+            or old.workload.spec.priority_class_ref != info.workload.spec.priority_class_ref
+            or any(info.usage.get(item, 0) < amount for item, amount in old.usage.items())
+        ):
+            members = self._cache.tree_members(old.cluster_queue) or [old.cluster_queue]
+            self._retry(members, now)
+
+    def _release(self, key: ObjectKey, now: Instant) -> None:
+        """Give back what a Workload held, and wake whoever may use it."""
+        info = self._cache.remove_workload(key)
+        self._not_ready.pop(key, None)
+        if info is not None:
+            self._touch(info.cluster_queue, info.local_queue)
+            self._retry(self._cache.tree_members(info.cluster_queue), now)
+
+    def _drop(self, key: ObjectKey, now: Instant) -> None:
+        self._leave_queue(key)
+        self._release(key, now)
+
+    def _track_readiness(self, key: ObjectKey) -> None:
+        info = self._cache.workloads.get(key)
+        pods_ready = self._config.wait_for_pods_ready
+        if info is None or pods_ready is None or not pods_ready.block_admission:
+            return
+        if info.is_admitted and not info.workload.is_true(WorkloadCondition.PODS_READY):
+            self._not_ready[key] = None
+        else:
+            self._not_ready.pop(key, None)
+
+    def _retry(self, names: Sequence[str], now: Instant) -> None:
+        self._queues.ask_retry(dict.fromkeys(names), now)
+
+    def _rejudged(self, names: Sequence[str], now: Instant) -> None:
+        """Some ClusterQueues may have turned active or inactive."""
+        self._version += 1
+        for name in names:
+            self._touch_queue(name)
+        self._retry([member for name in names for member in self._cache.tree_members(name)], now)
+
+    def _requeue_locals(self, cluster_queue: str, now: Instant) -> None:
+        for local in list(self._locals_of.get(cluster_queue, ())):
+            self._requeue_local(local, now)
+
+    def _requeue_local(self, local: ObjectKey, now: Instant) -> None:
+        self._recompute(list(self._by_local.get(local, ())), now)
+
+    def _recompute(self, keys: Sequence[ObjectKey], now: Instant) -> None:
+        self._version += 1
+        for key in keys:
+            workload = self._workloads[key]
+            if not has_quota(workload) and key not in self._assumed and not is_finished(workload):
+                self._leave_queue(key)
+                self._queue(workload, now)
+
+    def _wake(self, now: Instant) -> None:
+        for key in self._queues.due_timers(now):
+            workload = self._workloads.get(key)
+            if workload is not None:
+                self._recompute([key], now)
+        woken, told = self._queues.do_retries(now, self._may_wake)
+        if woken:
+            self._version += 1
+        self._changed[3].update(dict.fromkeys(told))
+
+    def _may_wake(self, name: str, info: Info) -> bool:
+        queue = self._cache.queue(name)
+        labels = self._namespaces.get(info.key.namespace)
+        return queue is not None and labels is not None and _selects(queue, labels)
+
+    def _ready_queues(self) -> list[tuple[str, PendingQueue]]:
+        """Queues with a head that could be judged differently than the last time."""
+        found = []
+        for name, waiting in self._queues.named():
+            if waiting.has_heads and self._judged.get(name) != self._version:
+                queue = self._cache.queue(name)
+                if queue is not None and queue.is_active:
+                    found.append((name, waiting))
+        return found
+
+    def _heads(self) -> list[Entry]:
+        entries = []
+        for name, waiting in sorted(self._ready_queues(), key=lambda pair: pair[0]):
+            item = waiting.pop()
+            if item is not None:
+                entries.append(Entry(item.info, item, self._cache.queue(name)))
+        return entries
+
+    def _make_cycle(self) -> Cycle:
+        fair = self._config.fair_sharing
+        preemptor = Preemptor(self._cache, self._features, fair.preemption_strategies if fair is not None else None)
+        context = AssignerContext(
+            flavors=self._cache.flavors,
+            features=self._features,
+            ignores_undeclared=self._config.resources.quota_check_strategy == "IgnoreUndeclared",
+            is_fair=fair is not None,
+            oracle=preemptor,
+            topologies=MissingTopologies(self._cache),
+            cycle=self._cycle,
+        )
+        nominator = Nominator(self._cache, context, preemptor, self._namespaces.get)
+        return Cycle(nominator, self._features, fair is not None, bool(self._not_ready))
+
+    def _assume(self, decision: Admit, now: Instant) -> None:
+        self._version += 1
+        self._assumed[decision.key] = decision.workload
+        self._leave_queue(decision.key)
+        workload = _as_admitted(decision, now)
+        info = self._maker.reserving(workload)
+        self._cache.add_workload(info)
+        self._track_readiness(decision.key)
+        self._touch(info.cluster_queue, info.local_queue)
+        pods_ready = self._config.wait_for_pods_ready
+        if decision.is_admitted and pods_ready is not None and pods_ready.block_admission:
+            self._not_ready[decision.key] = None
+
+    def _put_back(self, entry: Entry, version: int, now: Instant) -> None:
+        key = entry.info.key
+        if entry.status is Status.BLOCKED:
+            self._waits_for_pods = True
+        name = entry.info.cluster_queue
+        waiting = self._queues.queue(name)
+        if waiting is None:
+            return
+        told = waiting.requeue(key, entry.requeue, now, (entry.reason.value, BYPASSED))
+        self._changed[3].update(dict.fromkeys(told))
+        # The same head, judged at the same state of everything, ends the same: it is not tried again before something changes.
+        progress = entry.pending.progress
+        if progress is not None and progress.has_untried:
+            self._judged.pop(name, None)
+        elif entry.pending.order is not None:
+            self._judged[name] = version
+        else:
+            self._judged.pop(name, None)
+
+    def _touch(self, cluster_queue: str, local: ObjectKey) -> None:
+        self._changed[0][cluster_queue] = None
+        self._changed[1][local] = None
+
+    def _touch_queue(self, name: str) -> None:
+        self._changed[0][name] = None
+        for local in self._locals_of.get(name, ()):
+            self._changed[1][local] = None
+
+
+def _selects(queue: ClusterQueueState, labels: Mapping[str, str]) -> bool:
+    return matches_labels(queue.spec.spec.namespace_selector, labels)
+
+
+def _local_queue(workload: Workload) -> ObjectKey:
+    return ObjectKey(workload.metadata.namespace, workload.spec.queue_name)
+
+
+def _blocked(reason: Reason, message: str) -> Admissibility:
+    return Admissibility((reason, message), None)
+
+
+def _runtime_class(template: Mapping[str, object]) -> object:
+    spec = template.get("spec")
+    return spec.get("runtimeClassName") if isinstance(spec, Mapping) else None
+
+
+def _was_released(assumed: Workload, seen: Workload) -> bool:
+    """Whether a version without quota is from after the assumed reservation: evicted or deactivated meanwhile."""
+    before, after = assumed.condition(WorkloadCondition.EVICTED), seen.condition(WorkloadCondition.EVICTED)
+    if after is None or after.status != "True":
+        return not seen.spec.active
+    return before is None or before.status != "True" or before.last_transition_time != after.last_transition_time
+
+
+def _as_admitted(decision: Admit, now: Instant) -> Workload:
+    """The Workload as the write of the decision will leave it, as far as the engine looks."""
+    stamp = format_time(now)
+    changed = {
+        WorkloadCondition.QUOTA_RESERVED.value,
+        WorkloadCondition.ADMITTED.value,
+        WorkloadCondition.EVICTED.value,
+    }
+    conditions = [c for c in decision.workload.status.conditions if c.type not in changed]
+    types = [WorkloadCondition.QUOTA_RESERVED] + ([WorkloadCondition.ADMITTED] if decision.is_admitted else [])
+    conditions += [Condition(type=t, status="True", reason=t, last_transition_time=stamp) for t in types]
+    status = msgspec.structs.replace(
+        decision.workload.status, conditions=tuple(conditions), admission=decision.admission
+    )
+    return msgspec.structs.replace(decision.workload, status=status)

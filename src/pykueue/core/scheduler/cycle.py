@@ -1,0 +1,323 @@
+"""One scheduling cycle: nominate each head alone, order them, then process them one by one against the same snapshot.
+
+Everything that a cycle tries happens inside trials of the quota trees, so the cache is afterwards as it was; what is decided leaves as
+decisions, and what becomes of the heads as entries for the queues. Nothing here assumes, requeues or writes.
+
+Neighbours: `nominate.py` (flavors and victims of one head), `ordering.py`, `decisions.py`, `core/engine.py` (the loop around it).
+
+Source: scheduling.md §5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from pykueue.api.constants import Reason, WorkloadCondition
+from pykueue.api.instant import Instant
+from pykueue.api.v1beta2 import Admission, PodSetAssignment, PodSetRequest
+from pykueue.core.cache.cohort import QuotaNode, QuotaTree
+from pykueue.core.features import Features, Gate
+from pykueue.core.queue.heads import RequeueReason
+from pykueue.core.resources import format_amount, format_requests, sub
+from pykueue.core.scheduler.assignment import Assignment, Mode
+from pykueue.core.scheduler.decisions import Admit, Decision, Pending, Preempt, Victim
+from pykueue.core.scheduler.entry import Entry, Status
+from pykueue.core.scheduler.nominate import Nominator
+from pykueue.core.scheduler.ordering import classical_order, fair_order, is_preemptor
+from pykueue.core.scheduler.preemption.candidates import Demand, Target
+from pykueue.core.scheduler.preemption.policy import preemption_message, priorities_note
+from pykueue.core.workload.info import Info
+from pykueue.core.workload.lifecycle import has_closed_gate
+
+NO_LONGER_FITS = "Workload no longer fits after processing another workload"
+OVERLAP = "Workload has overlapping preemption targets with another workload"
+OVERLAP_DEFERRED = OVERLAP + ", but will fit after these preemptions complete"
+WAITING_FOR_PODS_READY = "waiting for all admitted workloads to be in PodsReady condition"
+
+
+@dataclass(slots=True)
+class Cycle:
+    """State of one cycle.
+
+    Attributes:
+        nominator: judges heads.
+        features: gates in force.
+        is_fair: whether fair sharing orders the entries.
+        is_blocked: some admitted Workload's pods are not ready and admission waits for that.
+        skipped: entries per ClusterQueue that wanted to preempt and were skipped.
+    """
+
+    nominator: Nominator
+    features: Features
+    is_fair: bool
+    is_blocked: bool
+    decisions: list[Decision] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    victims: dict[int, list[Target]] = field(default_factory=dict)
+    """Victims chosen so far, by identity of the tree."""
+
+    def run(self, entries: Sequence[Entry]) -> None:
+        """Decide about all entries; their status tells what became of each."""
+        for entry in entries:
+            self.nominator.nominate(entry)
+        nominated = [entry for entry in entries if entry.status is Status.NOMINATED]
+        with ExitStack() as trials:
+            for tree in _trees(nominated):
+                trials.enter_context(tree.trial())
+            stopped = False
+            for entry in self._ordered(nominated):
+                if stopped:
+                    entry.status = Status.BLOCKED
+                    entry.requeue = RequeueReason.FAILED_AFTER_NOMINATION
+                    continue
+                self._process(entry)
+                stopped = entry.status is Status.BLOCKED
+        self.decisions.extend(pending_decision(entry) for entry in entries if _is_status_due(entry))
+
+    def _ordered(self, entries: Sequence[Entry]) -> Iterable[Entry]:
+        return fair_order(entries, self.features) if self.is_fair else classical_order(entries, self.features)
+
+    def _process(self, entry: Entry) -> None:
+        """The steps of §5.6 for one entry, in their order."""
+        assert entry.queue is not None
+        fits = self._refresh(entry)
+        assignment = entry.assignment
+        assert assignment is not None
+        if assignment.mode is Mode.NO_FIT:
+            entry.status = Status.NOT_NOMINATED
+            entry.refuse(assignment.no_fit_reason, assignment.message(), RequeueReason.NO_FIT)
+            return
+        if assignment.mode is Mode.PREEMPT and not entry.targets and not entry.is_deferred:
+            self._reserve(entry, assignment)
+            return
+        if assignment.mode is Mode.PREEMPT and has_closed_gate(entry.info.workload, self.features):
+            entry.status = Status.GATED
+            text = "Workload requires preemption, but it's gated"
+            entry.refuse(Reason.ADMISSION_GATED, text, RequeueReason.PREEMPTION_GATED)
+            entry.pending.progress = None
+            return
+        if entry.is_deferred:
+            entry.status = Status.SKIPPED
+            reason = Reason.WAITING_FOR_PREEMPTED_WORKLOADS
+            entry.refuse(reason, OVERLAP_DEFERRED, RequeueReason.PENDING_PREEMPTION)
+            entry.pending.progress = None
+            self._use(entry.queue.node, assignment)
+            return
+        if self._overlaps(entry):
+            self._skip(entry, OVERLAP, is_counted=True)
+            return
+        if not fits:
+            self._skip(entry, NO_LONGER_FITS, is_counted=assignment.mode is Mode.PREEMPT)
+            return
+        self._use(entry.queue.node, assignment)
+        if assignment.mode is Mode.PREEMPT:
+            self._preempt(entry, assignment)
+        elif self.is_blocked:
+            entry.status = Status.BLOCKED
+            reason = Reason.WAITING_FOR_PODS_READY
+            entry.refuse(reason, WAITING_FOR_PODS_READY, RequeueReason.FAILED_AFTER_NOMINATION)
+        else:
+            self._admit(entry, assignment)
+
+    def _refresh(self, entry: Entry) -> bool:
+        """Whether the entry still fits; judges it again where its victims are taken (§5.6 b)."""
+        assert entry.queue is not None
+        gate = Gate.RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP
+        if entry.targets and self.features[gate] and self._overlaps(entry):
+            assert entry.assignment is not None
+            pins = {ps.name: {r: c.flavor for r, c in ps.flavors.items()} for ps in entry.assignment.pod_sets}
+            gone = self._chosen(entry)
+            with entry.queue.node.tree.trial():
+                self._remove(entry, gone)
+                self.nominator.renominate(entry, pins, gone)
+            assert entry.assignment is not None
+            entry.is_deferred = entry.assignment.mode is Mode.FIT
+        return self._fits(entry)
+
+    def _fits(self, entry: Entry) -> bool:
+        """Whether the usage fits once all victims so far and its own are gone."""
+        assert entry.queue is not None
+        assert entry.assignment is not None
+        node = entry.queue.node
+        chosen = self._chosen(entry)
+        gone = list(chosen)
+        known = {target.info.key for target in gone}
+        gone += [target for target in entry.targets if target.info.key not in known]
+        if entry.replaces is not None and entry.replaces.key in known:
+            return False
+        with node.tree.trial():
+            self._remove(entry, gone)
+            return all(amount <= node.free(i) for i, amount in entry.assignment.usage.items() if amount)
+
+    def _chosen(self, entry: Entry) -> list[Target]:
+        assert entry.queue is not None
+        return self.victims.get(id(entry.queue.node.tree), [])
+
+    def _overlaps(self, entry: Entry) -> bool:
+        known = {target.info.key for target in self._chosen(entry)}
+        return any(target.info.key in known for target in entry.targets)
+
+    def _remove(self, entry: Entry, targets: Iterable[Target]) -> None:
+        assert entry.queue is not None
+        demand = Demand(entry.info, entry.queue, {}, (), self.nominator.cache)
+        for target in targets:
+            demand.remove(target.info)
+
+    def _use(self, node: QuotaNode, assignment: Assignment) -> None:
+        for i, amount in assignment.usage.items():
+            node.add_usage(i, amount)
+
+    def _skip(self, entry: Entry, message: str, *, is_counted: bool) -> None:
+        assert entry.queue is not None
+        entry.status = Status.SKIPPED
+        entry.refuse(Reason.WAITING_FOR_QUOTA, message, RequeueReason.FAILED_AFTER_NOMINATION)
+        if not self.features[Gate.FLAVOR_FUNGIBILITY_PRESERVE_SCAN_PROGRESS]:
+            entry.pending.progress = None
+        if is_counted:
+            self.skipped[entry.queue.name] = self.skipped.get(entry.queue.name, 0) + 1
+
+    def _reserve(self, entry: Entry, assignment: Assignment) -> None:
+        """Nobody can be preempted: keep the capacity that the entry has a right to, so that nobody takes it (§5.6 e)."""
+        assert entry.queue is not None
+        entry.status = Status.NOT_NOMINATED
+        entry.refuse(Reason.WAITING_FOR_QUOTA, assignment.message(), RequeueReason.PREEMPTION_NO_CANDIDATES)
+        always = entry.queue.spec.spec.preemption.reclaim_within_cohort == "Any"
+        insists = self.features[Gate.PRIORITIZE_PREEMPTOR_WORKLOADS] and is_preemptor(entry)
+        if always and not insists:
+            return
+        node = entry.queue.node
+        for i, amount in reserved_amounts(node, assignment).items():
+            node.add_usage(i, amount)
+
+    def _preempt(self, entry: Entry, assignment: Assignment) -> None:
+        assert entry.queue is not None
+        self.victims.setdefault(id(entry.queue.node.tree), []).extend(entry.targets)
+        entry.status = Status.PREEMPTING
+        n = len(entry.targets)
+        base = assignment.message()
+        reason = Reason.WAITING_FOR_PREEMPTED_WORKLOADS
+        entry.refuse(reason, f"{base}. Pending the preemption of {n} workload(s)", RequeueReason.PENDING_PREEMPTION)
+        entry.pending.progress = None
+        victims = tuple(self._victim(entry, target) for target in entry.targets)
+        failed = f"{base}. Preempting {n} workload(s) failed, will retry."
+        self.decisions.append(Preempt(entry.info.key, victims, pending_decision(entry), failed))
+
+    def _victim(self, entry: Entry, target: Target) -> Victim:
+        assert entry.queue is not None
+        queue = self.nominator.cache.queue(target.info.cluster_queue)
+        assert queue is not None
+        message = preemption_message(entry.info, entry.queue.node.path(), queue.node.path(), target.reason)
+        note = priorities_note(entry.info, target.info)
+        victim = target.info
+        told = f"Preempted workload {victim.key} (UID: {victim.uid}) in ClusterQueue {victim.cluster_queue}{note}"
+        return Victim(
+            victim.key, victim.workload, victim.cluster_queue, target.reason, message, message + note, told,
+            victim.is_evicted,
+        )  # fmt: skip
+
+    def _admit(self, entry: Entry, assignment: Assignment) -> None:
+        assert entry.queue is not None
+        entry.status = Status.ASSUMED
+        workload = entry.info.workload
+        admission = make_admission(entry.queue.name, assignment)
+        flavors = {flavor for a in admission.pod_set_assignments for flavor in a.flavors.values()}
+        required = required_checks(entry.queue.checks, flavors, entry.queue.uses_flavors)
+        states = {check.name: check.state for check in workload.status.admission_checks}
+        self.decisions.append(
+            Admit(
+                key=entry.info.key,
+                workload=workload,
+                admission=admission,
+                is_admitted=all(states.get(name) == "Ready" for name in required),
+                flavors_considered=assignment.considered(),
+                queued_since=queued_since(entry.info),
+                replaces=entry.replaces.key if entry.replaces is not None else None,
+            )
+        )
+
+
+def reserved_amounts(node: QuotaNode, assignment: Assignment) -> dict[int, int]:
+    """Capacity kept for an entry that cannot preempt, per number of flavor-resource (§5.6 e)."""
+    if assignment.mode is not Mode.PREEMPT:
+        return dict(assignment.usage)
+    reserved: dict[int, int] = {}
+    for i, amount in assignment.usage.items():
+        limit = node.borrowing[i]
+        if assignment.borrowing == 0:
+            amount = max(0, min(amount, sub(node.nominal[i], node.usage[i])))
+        elif limit is not None:
+            amount = min(amount, sub(node.nominal[i] + limit, node.usage[i]))
+        reserved[i] = amount
+    return reserved
+
+
+def make_admission(cluster_queue: str, assignment: Assignment) -> Admission:
+    """`status.admission` of an assignment (§6.10)."""
+    return Admission(
+        cluster_queue=cluster_queue,
+        pod_set_assignments=tuple(
+            PodSetAssignment(
+                name=ps.name,
+                flavors={r: ps.flavors[r].flavor for r in sorted(ps.flavors)},
+                resource_usage={r: format_amount(r, ps.requests[r]) for r in sorted(ps.flavors)},
+                count=ps.count,
+            )
+            for ps in assignment.pod_sets
+        ),
+    )
+
+
+def required_checks(
+    checks: Mapping[str, tuple[str, ...]], assigned: Iterable[str] | None, all_flavors: Iterable[str]
+) -> tuple[str, ...]:
+    """Admission checks that a Workload needs, sorted (§12).
+
+    Args:
+        checks: of the ClusterQueue, with the flavors each is for.
+        assigned: flavors of the reservation; None without one, then only checks for all flavors count.
+        all_flavors: of the ClusterQueue.
+    """
+    covered = set(all_flavors)
+    chosen = None if assigned is None else set(assigned)
+    return tuple(
+        sorted(
+            name
+            for name, flavors in checks.items()
+            if not flavors or (covered <= set(flavors) if chosen is None else bool(chosen & set(flavors)))
+        )
+    )
+
+
+def pending_decision(entry: Entry) -> Pending:
+    """What is written on an entry that stays without quota (§5.7)."""
+    return Pending(
+        entry.info.key,
+        entry.info.workload,
+        entry.reason,
+        entry.message,
+        tuple(PodSetRequest(name=ps.name, resources=format_requests(ps.requests)) for ps in entry.info.pod_sets),
+        is_gated=entry.status is Status.GATED,
+    )
+
+
+def queued_since(info: Info) -> Instant:
+    """When the Workload began to wait: its creation, or the end of its last eviction (§5.8)."""
+    requeued = info.workload.condition(WorkloadCondition.REQUEUED)
+    return requeued.transitioned_at if requeued is not None else info.workload.created_at
+
+
+def _is_status_due(entry: Entry) -> bool:
+    blocked = entry.status is Status.BLOCKED and bool(entry.message)
+    return blocked or entry.status in (Status.NOT_NOMINATED, Status.SKIPPED, Status.GATED)
+
+
+def _trees(entries: Iterable[Entry]) -> Iterator[QuotaTree]:
+    seen: set[int] = set()
+    for entry in entries:
+        assert entry.queue is not None
+        tree = entry.queue.node.tree
+        if id(tree) not in seen:
+            seen.add(id(tree))
+            yield tree

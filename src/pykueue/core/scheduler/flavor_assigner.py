@@ -1,0 +1,402 @@
+"""Which flavors a Workload gets, and how: at once, by preemption, or not.
+
+Pod sets are taken in units (a pod set, or a group that shares its flavors); a unit's resources are decided per resource group; a
+resource group's flavors are tried in the queue's order, from where the last search stopped. The search for victims is asked of an
+`Oracle`, so this module knows nothing of candidates; placement in topologies is asked of a `Placement` and comes last.
+
+Source: scheduling.md §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pykueue.api.constants import Annotation, Reason
+from pykueue.api.v1beta2 import ResourceFlavor, ResourceGroup
+from pykueue.core.cache.clusterqueue import ClusterQueueState
+from pykueue.core.features import Features, Gate
+from pykueue.core.resources import PODS, FlavorResource, add, fnv1a, format_amount, sub
+from pykueue.core.scheduler.affinity import matches_affinity, untolerated_taint
+from pykueue.core.scheduler.assignment import (
+    NO_FIT_SEVERITY,
+    Assignment,
+    Attempt,
+    FlavorChoice,
+    Mode,
+    PodSetResult,
+    QuotaFacts,
+    ScanProgress,
+)
+from pykueue.core.workload.info import Info, PodSetInfo
+
+Pins = Mapping[str, Mapping[str, str]]
+"""Pod set and resource to the only flavor that may be used (§5.6 b)."""
+
+
+class Oracle(Protocol):
+    """Answers what preemption could do for one flavor-resource."""
+
+    def simulate(self, info: Info, queue: ClusterQueueState, item: int, amount: int) -> tuple[Mode, int]:
+        """NO_CANDIDATES, PREEMPT or RECLAIM, and the borrowing level once the victims are gone (§9.5)."""
+        ...
+
+
+class Topologies(Protocol):
+    """Answers what flavors' topologies mean for a pod set."""
+
+    def refuses(self, pod_set: PodSetInfo, flavor: ResourceFlavor, queue: ClusterQueueState) -> str | None:
+        """Why the pod set cannot use the flavor as far as topology goes; None if it can (§6.2 step 3)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AssignerContext:
+    """What every assignment of a cycle shares.
+
+    Attributes:
+        flavors: ResourceFlavors by name.
+        features: gates in force.
+        ignores_undeclared: whether resources that no group covers are ignored.
+        is_fair: whether fair sharing is on.
+        oracle: of preemption.
+        topologies: of topology.
+        cycle: number of the scheduling cycle.
+    """
+
+    flavors: Mapping[str, ResourceFlavor]
+    features: Features
+    ignores_undeclared: bool
+    is_fair: bool
+    oracle: Oracle
+    topologies: Topologies
+    cycle: int
+
+
+@dataclass(slots=True)
+class _GroupOutcome:
+    """Of one resource group of one unit."""
+
+    choices: dict[str, FlavorChoice] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    no_fit: Reason | None = None
+
+
+def assign(
+    info: Info,
+    queue: ClusterQueueState,
+    context: AssignerContext,
+    *,
+    progress: ScanProgress | None = None,
+    counts: Sequence[int] | None = None,
+    pins: Pins | None = None,
+    replaces: Info | None = None,
+) -> Assignment:
+    """Find flavors for a Workload.
+
+    Args:
+        info: the Workload.
+        queue: its ClusterQueue, as of now (a trial may be under way).
+        context: of the cycle.
+        progress: of the last attempt, if still valid (`valid_progress`).
+        counts: pods per pod set, if not all (partial admission).
+        pins: flavors that were nominated before; nothing else may be used.
+        replaces: the older slice of an elastic job; its flavors are kept and only the increase counts.
+    """
+    pod_sets = info.pod_sets
+    if counts is not None:
+        pod_sets = tuple(ps.scaled_to(n) if n != ps.count else ps for ps, n in zip(pod_sets, counts, strict=True))
+    return _Assigner(info, queue, context, progress, pins, replaces).run(pod_sets)
+
+
+def valid_progress(
+    progress: ScanProgress | None, info: Info, queue: ClusterQueueState, cycle: int, features: Features
+) -> ScanProgress | None:
+    """The progress if the search may go on from it, else None (§6.3)."""
+    if progress is None or not features[Gate.FLAVOR_FUNGIBILITY]:
+        return None
+    if features[Gate.FLAVOR_FUNGIBILITY_PRESERVE_SCAN_PROGRESS]:
+        if progress.equivalence and progress.equivalence != info.equivalence:
+            return None
+        if cycle - progress.cycle <= 1:
+            return progress
+    elif progress.equivalence and progress.equivalence != info.equivalence:
+        return None
+    return None if queue.generation > progress.generation else progress
+
+
+def is_preferred(a: tuple[Mode, int], b: tuple[Mode, int], preference: str | None) -> bool:
+    """Whether mode and borrowing level `a` are better than `b` (§6.4)."""
+    if a[0] is Mode.NO_FIT:
+        return False
+    if b[0] is Mode.NO_FIT:
+        return True
+    if a[0] is not Mode.NO_CANDIDATES and b[0] is Mode.NO_CANDIDATES:
+        return True
+    if a[0] is Mode.NO_CANDIDATES and b[0] is not Mode.NO_CANDIDATES:
+        return False
+    if preference == "PreemptionOverBorrowing":
+        return a[1] < b[1] or (a[1] == b[1] and a[0] > b[0])
+    return a[0] > b[0] or (a[0] == b[0] and a[1] < b[1])
+
+
+class _Assigner:
+    """One run; holds what the steps share."""
+
+    def __init__(
+        self,
+        info: Info,
+        queue: ClusterQueueState,
+        context: AssignerContext,
+        progress: ScanProgress | None,
+        pins: Pins | None,
+        replaces: Info | None,
+    ) -> None:
+        self.info = info
+        self.queue = queue
+        self.context = context
+        self.progress = progress
+        self.pins = pins
+        self.replaces = replaces
+        self.usage: dict[int, int] = {}
+        self.borrowing = 0
+
+    def run(self, pod_sets: Sequence[PodSetInfo]) -> Assignment:
+        results: list[PodSetResult] = []
+        for unit in _units(pod_sets):
+            if not self._assign_unit(unit, pod_sets, results):
+                break
+        order = {ps.name: i for i, ps in enumerate(pod_sets)}
+        results.sort(key=lambda result: order[result.name])
+        tried = tuple({r: c.tried for r, c in ps.flavors.items()} for ps in results)
+        progress = ScanProgress(tried, self.queue.generation, self.context.cycle, self.info.equivalence)
+        return Assignment(results, self.usage, self.borrowing, progress)
+
+    def _assign_unit(self, unit: list[int], pod_sets: Sequence[PodSetInfo], results: list[PodSetResult]) -> bool:
+        own = {i: self._requests(pod_sets[i]) for i in unit}
+        requests: dict[str, int] = {}
+        for part in own.values():
+            for name, amount in part.items():
+                requests[name] = add(requests.get(name, 0), amount)
+        total = _GroupOutcome()
+        for name in sorted(requests, key=lambda n: (fnv1a(n), n)):
+            if name in total.choices:
+                continue
+            group = self.queue.group_of.get(name)
+            if group is None:
+                if requests[name] == 0 or self.context.ignores_undeclared:
+                    continue
+                total = _GroupOutcome(
+                    reasons=[f"resource {name} unavailable in ClusterQueue"], no_fit=Reason.NO_MATCHING_FLAVOR
+                )
+                break
+            outcome = self._assign_group(unit, pod_sets, requests, self.queue.groups[group], name)
+            if outcome.no_fit is not None:
+                total = outcome
+                break
+            total.choices |= outcome.choices
+            total.reasons += outcome.reasons
+            total.attempts += outcome.attempts
+        for i in unit:
+            flavors = {name: total.choices[name] for name in own[i] if name in total.choices}
+            results.append(
+                PodSetResult(
+                    pod_sets[i].name, pod_sets[i].count, own[i], flavors, list(total.reasons), None,
+                    list(total.attempts), total.no_fit,
+                )
+            )  # fmt: skip
+            for name, choice in flavors.items():
+                number = self.queue.node.tree.number(FlavorResource(choice.flavor, name))
+                amount = own[i][name] - self._held(name)
+                self.usage[number] = add(self.usage.get(number, 0), max(0, amount))
+                self.borrowing = max(self.borrowing, choice.borrowing)
+        return total.no_fit is None
+
+    def _requests(self, pod_set: PodSetInfo) -> dict[str, int]:
+        requests = dict(pod_set.requests)
+        if self.queue.covers_pods:
+            requests[PODS] = pod_set.count
+        return requests
+
+    def _held(self, resource: str) -> int:
+        """What the replaced slice holds of a resource."""
+        if self.replaces is None:
+            return 0
+        return sum(amount for item, amount in self.replaces.usage.items() if item.resource == resource)
+
+    def _assign_group(
+        self,
+        unit: list[int],
+        pod_sets: Sequence[PodSetInfo],
+        requests: Mapping[str, int],
+        group: ResourceGroup,
+        trigger: str,
+    ) -> _GroupOutcome:
+        """Try the flavors of one resource group (§6.2)."""
+        asked = {name: requests[name] for name in group.covered_resources if name in requests}
+        policy = self.queue.spec.spec.flavor_fungibility
+        fungible = self.context.features[Gate.FLAVOR_FUNGIBILITY]
+        outcome = _GroupOutcome()
+        best = (Mode.NO_FIT, 0)
+        best_choices: dict[str, FlavorChoice] = {}
+        last = len(group.flavors) - 1
+        index = self._start(unit, trigger, last)
+        while index <= last:
+            flavor = group.flavors[index].name
+            attempt = Attempt(flavor)
+            outcome.attempts.append(attempt)
+            choices = self._try_flavor(unit, pod_sets, asked, attempt)
+            outcome.reasons += [r for r in attempt.reasons if r not in outcome.reasons]
+            now = (attempt.mode, attempt.borrowing)
+            if fungible and not _try_next(now, policy.when_can_borrow, policy.when_can_preempt):
+                best, best_choices = now, choices
+                break
+            better = is_preferred(now, best, policy.preference) if fungible else now[0] > best[0]
+            if better:
+                best, best_choices = now, choices
+                if not fungible and now[0] is Mode.FIT:
+                    break
+            index += 1
+        if best[0] is Mode.NO_FIT:
+            outcome.no_fit = _least_severe(outcome.attempts)
+            return outcome
+        tried = -1 if index >= last else index
+        outcome.choices = {r: FlavorChoice(c.flavor, c.mode, c.borrowing, tried) for r, c in best_choices.items()}
+        if best[0] is Mode.FIT:
+            outcome.reasons = []
+        return outcome
+
+    def _start(self, unit: list[int], resource: str, last: int) -> int:
+        """Index of the flavor to begin with."""
+        if self.progress is None or unit[0] >= len(self.progress.tried):
+            return 0
+        index = self.progress.tried[unit[0]].get(resource, -1) + 1
+        return index if index <= last else 0
+
+    def _try_flavor(
+        self, unit: list[int], pod_sets: Sequence[PodSetInfo], asked: Mapping[str, int], attempt: Attempt
+    ) -> dict[str, FlavorChoice]:
+        """Judge one flavor for all asked resources; fills the attempt in."""
+        reason = self._mismatch([pod_sets[i] for i in unit], asked, attempt.flavor)
+        if reason is not None:
+            _refuse(attempt, reason, Reason.NO_MATCHING_FLAVOR)
+            return {}
+        preference = self.queue.spec.spec.flavor_fungibility.preference
+        choices: dict[str, FlavorChoice] = {}
+        worst = (Mode.FIT, 0)
+        for resource in sorted(asked, key=lambda n: (fnv1a(n), n)):
+            mode, borrowing = self._fits(resource, asked[resource], attempt)
+            if (mode, borrowing) != worst and not is_preferred((mode, borrowing), worst, preference):
+                worst = (mode, borrowing)
+            if mode is not Mode.NO_FIT:
+                choices[resource] = FlavorChoice(attempt.flavor, mode, borrowing, -1)
+        attempt.mode, attempt.borrowing = worst
+        return choices if worst[0] is not Mode.NO_FIT else {}
+
+    def _mismatch(self, pod_sets: Sequence[PodSetInfo], asked: Mapping[str, int], name: str) -> str | None:
+        """Why the unit cannot use the flavor at all (§6.2 steps 1 to 6)."""
+        if self.pins is not None:
+            for pod_set in pod_sets:
+                pinned = self.pins.get(pod_set.name, {})
+                for resource in asked:
+                    if resource in pod_set.requests and pinned.get(resource) != name:
+                        return f"skipping flavor {name} as it is not found in the nomination mapping for resource {resource}"
+        allowed = self.info.workload.metadata.annotations.get(Annotation.ALLOWED_RESOURCE_FLAVORS)
+        if self.context.features[Gate.CONCURRENT_ADMISSION] and allowed and name not in allowed.split(","):
+            return f"skipping flavor {name} due to WorkloadAllowedResourceFlavorAnnotation annotation"
+        flavor = self.context.flavors.get(name)
+        if flavor is None:
+            return f"flavor {name} not found"
+        for pod_set in pod_sets:
+            reason = (
+                self.context.topologies.refuses(pod_set, flavor, self.queue)
+                or untolerated_taint(flavor, pod_set.spec)
+                or (None if matches_affinity(flavor, pod_set.spec) else f"flavor {name} doesn't match node affinity")
+            )
+            if reason:
+                return reason
+        if self.replaces is not None:
+            for item in self.replaces.usage:
+                if item.resource in asked and item.flavor != name:
+                    return f"could not assign {name} flavor since the original workload is assigned: {item.flavor}"
+        return None
+
+    def _fits(self, resource: str, request: int, attempt: Attempt) -> tuple[Mode, int]:
+        """Judge one flavor-resource (§6.5)."""
+        node = self.queue.node
+        flavor = attempt.flavor
+        item = FlavorResource(flavor, resource)
+        i = node.tree.number(item)
+        request = max(0, request - self._held(resource))
+        assumed = self.usage.get(i, 0)
+        val = add(assumed, request)
+        potential, free = node.potential[i], node.free(i)
+        if request == 0 and assumed == 0:
+            # Zero-quantity requests never block (§16.3).
+            attempt.facts.append(QuotaFacts(item, 0, 0, free, potential, Mode.FIT, 0))
+            return Mode.FIT, 0
+        if val > potential:
+            _refuse(
+                attempt,
+                f"insufficient quota for {resource} in flavor {flavor}, previously considered podsets requests "
+                f"({format_amount(resource, assumed)}) + current podset request ({format_amount(resource, request)}) "
+                f"> maximum capacity ({format_amount(resource, potential)})",
+                Reason.EXCEEDS_MAX_QUOTA,
+            )
+            attempt.facts.append(QuotaFacts(item, request, assumed, free, potential, Mode.NO_FIT, 0))
+            return Mode.NO_FIT, 0
+        borrowing, is_reclaimable = node.borrowing_level(i, val)
+        mode = Mode.FIT
+        if val > free:
+            missing = format_amount(resource, sub(val, free))
+            reason = f"insufficient unused quota for {resource} in flavor {flavor}, {missing} more needed"
+            if node.nominal[i] >= val or is_reclaimable or self._may_preempt_while_borrowing():
+                mode, borrowing = self.context.oracle.simulate(self.info, self.queue, i, val)
+                attempt.reasons.append(reason)
+                attempt.is_simulated = True
+            else:
+                _refuse(attempt, reason, Reason.WAITING_FOR_QUOTA)
+                mode = Mode.NO_FIT
+        attempt.facts.append(QuotaFacts(item, request, assumed, free, potential, mode, borrowing))
+        return mode, borrowing
+
+    def _may_preempt_while_borrowing(self) -> bool:
+        preemption = self.queue.spec.spec.preemption
+        borrow = preemption.borrow_within_cohort
+        return (borrow is not None and borrow.policy != "Never") or (
+            self.context.is_fair and preemption.reclaim_within_cohort != "Never"
+        )
+
+
+def _units(pod_sets: Sequence[PodSetInfo]) -> list[list[int]]:
+    """Indexes of the pod sets, those of a group together, in order of first appearance."""
+    units: dict[str, list[int]] = {}
+    for i, pod_set in enumerate(pod_sets):
+        group = pod_set.topology.pod_set_group_name if pod_set.topology is not None else None
+        units.setdefault(f"group/{group}" if group else f"pod set {i}", []).append(i)
+    return list(units.values())
+
+
+def _try_next(outcome: tuple[Mode, int], when_can_borrow: str, when_can_preempt: str) -> bool:
+    """Whether the search goes on after this flavor (§6.4)."""
+    mode, borrowing = outcome
+    if mode in (Mode.NO_FIT, Mode.NO_CANDIDATES):
+        return True
+    if mode in (Mode.PREEMPT, Mode.RECLAIM) and when_can_preempt == "TryNextFlavor":
+        return True
+    return borrowing > 0 and when_can_borrow == "TryNextFlavor"
+
+
+def _refuse(attempt: Attempt, reason: str, severity: Reason) -> None:
+    attempt.mode = Mode.NO_FIT
+    attempt.reasons.append(reason)
+    if attempt.severity is None or NO_FIT_SEVERITY[severity] > NO_FIT_SEVERITY[attempt.severity]:
+        attempt.severity = severity
+
+
+def _least_severe(attempts: Sequence[Attempt]) -> Reason:
+    """The reason of the best alternative (§6.8)."""
+    found = [a.severity for a in attempts if a.severity is not None]
+    return min(found, key=NO_FIT_SEVERITY.__getitem__, default=Reason.NO_MATCHING_FLAVOR)

@@ -1,0 +1,138 @@
+"""Who may be preempted, and in which order they are tried.
+
+A candidate holds some quota that the preemptor lacks, and the preemptor's policies allow it. The order is total: it ends in the uid.
+
+Source: scheduling.md §8.1, §8.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pykueue.api.constants import Reason
+from pykueue.api.objects import ObjectKey
+from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
+from pykueue.core.cache.cohort import QuotaNode
+from pykueue.core.workload.info import Info
+
+CandidateKey: TypeAlias = tuple[bool, bool, float, int, int, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A victim and why it is one."""
+
+    info: Info
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What somebody wants others to make room for.
+
+    Attributes:
+        info: the preemptor.
+        queue: its ClusterQueue.
+        requests: all quota it needs, per number of flavor-resource.
+        needed: the numbers that are short.
+        cache: everything that holds quota.
+        gone: Workloads that are as good as removed; their usage already is.
+        usage_of: admission fair sharing of LocalQueues, where it orders the queue.
+    """
+
+    info: Info
+    queue: ClusterQueueState
+    requests: Mapping[int, int]
+    needed: Collection[int]
+    cache: Cache
+    gone: Collection[ObjectKey] = ()
+    usage_of: Callable[[ObjectKey], float] | None = None
+
+    def fits(self, *, may_borrow: bool) -> bool:
+        """Whether there is room now."""
+        node = self.queue.node
+        for i, amount in self.requests.items():
+            if amount and (amount > node.free(i) or (not may_borrow and node.borrows_with(i, amount))):
+                return False
+        return True
+
+    def is_within_nominal(self) -> bool:
+        """Whether the preemptor with its request stays within its own quota, of what it needs."""
+        return not any(self.queue.node.borrows_with(i, self.requests[i]) for i in self.needed)
+
+    def in_own_queue(self) -> list[Info]:
+        """Candidates of the preemptor's ClusterQueue, unsorted."""
+        return self._candidates(self.queue, self.queue.spec.spec.preemption.within_cluster_queue)
+
+    def in_other_queue(self, queue: ClusterQueueState) -> list[Info]:
+        """Candidates of another ClusterQueue, by the preemptor's `reclaimWithinCohort`, unsorted."""
+        return self._candidates(queue, self.queue.spec.spec.preemption.reclaim_within_cohort)
+
+    def sort(self, candidates: Iterable[Info]) -> list[Info]:
+        """Candidates in the order in which they are tried (§8.2)."""
+        return sorted(candidates, key=self.order)
+
+    def order(self, candidate: Info) -> CandidateKey:
+        """Sort key of a candidate."""
+        is_own = candidate.cluster_queue == self.queue.name
+        usage = 0.0
+        if is_own and self.usage_of is not None:
+            usage = -self.usage_of(candidate.local_queue)
+        return (
+            not candidate.is_evicted, is_own, usage, candidate.priority, -candidate.reserved_at, candidate.uid,
+            candidate.key.namespace, candidate.key.name,
+        )  # fmt: skip
+
+    def remove(self, candidate: Info) -> None:
+        """Take a candidate's usage away; call it inside a trial."""
+        node = self.node_of(candidate)
+        for item, amount in candidate.usage.items():
+            node.remove_usage(node.tree.number(item), amount)
+
+    def restore(self, candidate: Info) -> None:
+        """Put a candidate's usage back; call it inside a trial."""
+        node = self.node_of(candidate)
+        for item, amount in candidate.usage.items():
+            node.add_usage(node.tree.number(item), amount)
+
+    def node_of(self, candidate: Info) -> QuotaNode:
+        """Leaf of a candidate's ClusterQueue."""
+        queue = self.cache.queue(candidate.cluster_queue)
+        assert queue is not None
+        return queue.node
+
+    def _candidates(self, queue: ClusterQueueState, policy: str) -> list[Info]:
+        if policy == "Never":
+            return []
+        items = [self.queue.node.tree.items[i] for i in self.needed]
+        return [
+            info
+            for info in queue.workloads.values()
+            if info.key != self.info.key
+            and info.key not in self.gone
+            and _allows(policy, self.info, info)
+            and any(info.usage.get(item, 0) > 0 for item in items)
+        ]
+
+
+def fill_back(demand: Demand, targets: list[Target], *, may_borrow: bool) -> list[Target]:
+    """Spare the victims that turn out not to be needed; the last one found always is (§8.5)."""
+    kept = list(targets)
+    for target in reversed(targets[:-1]):
+        demand.restore(target.info)
+        if demand.fits(may_borrow=may_borrow):
+            kept.remove(target)
+        else:
+            demand.remove(target.info)
+    return kept
+
+
+def _allows(policy: str, preemptor: Info, candidate: Info) -> bool:
+    if policy == "Any":
+        return True
+    if preemptor.priority > candidate.priority:
+        return True
+    is_newer_equal = preemptor.priority == candidate.priority and preemptor.queued_at < candidate.queued_at
+    return policy == "LowerOrNewerEqualPriority" and is_newer_equal

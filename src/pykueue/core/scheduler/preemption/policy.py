@@ -1,0 +1,93 @@
+"""The search for victims as the scheduler asks for it, and what victims are told.
+
+`Preemptor` picks the classical or the fair search, answers the flavor search's question about a single flavor-resource, and
+makes the texts.
+
+Source: scheduling.md §8, §8.6, §9.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from pykueue.api.constants import Label, Reason
+from pykueue.api.objects import ObjectKey
+from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
+from pykueue.core.features import Features
+from pykueue.core.scheduler.assignment import Assignment, Mode
+from pykueue.core.scheduler.preemption.candidates import Demand, Target
+from pykueue.core.scheduler.preemption.classical import classical_targets
+from pykueue.core.scheduler.preemption.fair_sharing import fair_targets
+from pykueue.core.workload.info import Info
+
+_TEXTS: Mapping[Reason, str] = {
+    Reason.IN_CLUSTER_QUEUE: "prioritization in the ClusterQueue",
+    Reason.IN_COHORT_RECLAMATION: "reclamation within the cohort",
+    Reason.IN_COHORT_FAIR_SHARING: "Fair Sharing within the cohort",
+    Reason.IN_COHORT_RECLAIM_WHILE_BORROWING: "reclamation within the cohort while borrowing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preemptor:
+    """Finds victims.
+
+    Attributes:
+        cache: what holds quota.
+        features: gates in force.
+        strategies: of fair sharing; None if it is off.
+        usage_of: admission fair sharing of LocalQueues in a ClusterQueue, or None.
+        gone: Workloads that are as good as removed (a recomputation inside a cycle).
+    """
+
+    cache: Cache
+    features: Features
+    strategies: tuple[str, ...] | None
+    usage_of: Callable[[ClusterQueueState], Callable[[ObjectKey], float] | None] = lambda _: None
+    gone: Collection[ObjectKey] = ()
+
+    def targets(self, info: Info, queue: ClusterQueueState, assignment: Assignment) -> list[Target]:
+        """Victims for an assignment in mode Preempt; empty if there are none that help."""
+        number = queue.node.tree.number
+        needed = list(dict.fromkeys(number(item) for item in assignment.needs_preemption()))
+        return self._search(self._demand(info, queue, assignment.usage, needed))
+
+    def simulate(self, info: Info, queue: ClusterQueueState, item: int, amount: int) -> tuple[Mode, int]:
+        """What preemption could do for one flavor-resource (§9.5)."""
+        demand = self._demand(info, queue, {item: amount}, [item])
+        targets = self._search(demand)
+        if not targets:
+            return Mode.NO_CANDIDATES, queue.node.borrowing_level(item, amount)[0]
+        with queue.node.tree.trial():
+            for target in targets:
+                demand.remove(target.info)
+            level, _ = queue.node.borrowing_level(item, amount)
+        is_reclaim = all(target.info.cluster_queue != queue.name for target in targets)
+        return (Mode.RECLAIM if is_reclaim else Mode.PREEMPT), level
+
+    def _demand(self, info: Info, queue: ClusterQueueState, requests: Mapping[int, int], needed: list[int]) -> Demand:
+        return Demand(info, queue, requests, needed, self.cache, self.gone, self.usage_of(queue))
+
+    def _search(self, demand: Demand) -> list[Target]:
+        if self.strategies is not None:
+            return fair_targets(demand, self.strategies, self.features)
+        return classical_targets(demand)
+
+
+def preemption_message(preemptor: Info, preemptor_path: str, victim_path: str, reason: Reason) -> str:
+    """What a victim's conditions tell (§8.6)."""
+    uid = preemptor.uid or "UNKNOWN"
+    job_uid = preemptor.workload.metadata.labels.get(Label.JOB_UID) or "UNKNOWN"
+    return (
+        f"Preempted to accommodate a workload (UID: {uid}, JobUID: {job_uid}) due to {_TEXTS[reason]}; "
+        f"preemptor path: {preemptor_path}; preemptee path: {victim_path}"
+    )
+
+
+def priorities_note(preemptor: Info, victim: Info) -> str:
+    """The priorities as the events add them."""
+    return (
+        f"; preemptor effective priority: {preemptor.priority} (base: {preemptor.base_priority}, boost: {preemptor.boost})"
+        f"; preemptee effective priority: {victim.priority} (base: {victim.base_priority}, boost: {victim.boost})"
+    )

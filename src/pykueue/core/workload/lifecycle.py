@@ -1,0 +1,100 @@
+"""What the conditions of a Workload mean to the scheduler, as questions with a yes or no.
+
+Nothing here changes a Workload; the steps of its life are functions in `controllers/core/transitions.py`.
+
+Source: scheduling.md §3.1, §3.5, §3.8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykueue.api.constants import Annotation, Label, Reason, WorkloadCondition
+from pykueue.api.v1beta2 import Condition, Workload
+from pykueue.core.features import Features, Gate
+
+
+def has_quota(workload: Workload) -> bool:
+    """Whether quota is reserved, as written."""
+    return workload.status.admission is not None and workload.is_true(WorkloadCondition.QUOTA_RESERVED)
+
+
+def is_finished(workload: Workload) -> bool:
+    """Whether the Workload is over."""
+    return workload.is_true(WorkloadCondition.FINISHED)
+
+
+def is_queueable(workload: Workload, features: Features) -> bool:
+    """Whether the Workload may wait in a queue (§3.1)."""
+    gated = features[Gate.ADMISSION_GATED_BY] and workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY)
+    if gated or not workload.spec.active:
+        return False
+    if (
+        features[Gate.CONCURRENT_ADMISSION]
+        and workload.metadata.labels.get(Label.CONCURRENT_ADMISSION_PARENT) == "true"
+    ):
+        return False
+    if workload.status.conditions:
+        if workload.is_true(WorkloadCondition.FINISHED) or workload.is_true(WorkloadCondition.QUOTA_RESERVED):
+            return False
+        reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
+        if reserved is not None and reserved.reason == Reason.ON_HOLD:
+            return False
+        if workload.is_true(WorkloadCondition.WAITING_FOR_REPLACEMENT_PODS):
+            return False
+    return True
+
+
+def has_failed_checks(workload: Workload) -> bool:
+    """Whether an admission check says Retry or Rejected; such a Workload is not nominated (§12)."""
+    return any(check.state in ("Retry", "Rejected") for check in workload.status.admission_checks)
+
+
+def are_checks_ready(workload: Workload) -> bool:
+    """Whether all listed admission checks are Ready."""
+    return all(check.state == "Ready" for check in workload.status.admission_checks)
+
+
+def has_closed_gate(workload: Workload, features: Features) -> bool:
+    """Whether a preemption gate keeps the Workload from preempting (§5.6 f)."""
+    if not (features[Gate.CONCURRENT_ADMISSION] or features[Gate.MULTIKUEUE_ORCHESTRATED_PREEMPTION]):
+        return False
+    is_open = {gate.name for gate in workload.status.preemption_gates if gate.position == "Open"}
+    return any(gate.name not in is_open for gate in workload.spec.preemption_gates)
+
+
+def needs_second_pass(workload: Workload, assigned_nodes: frozenset[str] = frozenset()) -> bool:
+    """Whether a Workload that holds quota must be looked at again by the scheduler (§3.8).
+
+    Args:
+        workload: the Workload.
+        assigned_nodes: lowest-level values of its topology assignments.
+    """
+    if not has_quota(workload) or is_finished(workload) or workload.is_true(WorkloadCondition.EVICTED):
+        return False
+    admission = workload.status.admission
+    assert admission is not None
+    if workload.is_true(WorkloadCondition.ADMITTED):
+        return any(node.name in assigned_nodes for node in workload.status.unhealthy_nodes)
+    waiting = any(
+        a.delayed_topology_request == "Pending" and a.topology_assignment is None for a in admission.pod_set_assignments
+    )
+    return waiting and bool(workload.status.admission_checks) and are_checks_ready(workload)
+
+
+def reactivation_state(workload: Workload) -> tuple[Any, ...]:
+    """What must change for a parked Workload to be tried again at once (§3.5)."""
+    status = workload.status
+    return (
+        workload.metadata.generation,
+        workload.spec,
+        workload.metadata.annotations.get(Annotation.PRIORITY_BOOST),
+        status.reclaimable_pods,
+        _essence(workload.condition(WorkloadCondition.EVICTED)),
+        _essence(workload.condition(WorkloadCondition.REQUEUED)),
+        tuple(gate.name for gate in status.preemption_gates if gate.position != "Open"),
+    )
+
+
+def _essence(condition: Condition | None) -> tuple[str, str, str] | None:
+    return None if condition is None else (condition.status, condition.reason, condition.last_transition_time)
