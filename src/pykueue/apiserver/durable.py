@@ -28,6 +28,8 @@ from pykueue.api.objects import Obj, ObjectKey
 FORMAT = 1
 """Version of the layout, kept in `user_version`."""
 _APPLICATION_ID = 0x706B7565
+_CHECKPOINT_PAGES = 16_384
+"""Pages of 4 KiB in the WAL before it is copied into the database: copying waits for the disk, so do it seldom."""
 
 _SCHEMA = """
 CREATE TABLE objects (
@@ -132,6 +134,7 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
         db = sqlite3.connect(path, check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         if is_new or not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             with db:
                 db.executescript(
