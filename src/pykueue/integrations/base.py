@@ -202,11 +202,11 @@ def with_marks(obj: Obj, path: str, labels: Mapping[str, str], annotations: Mapp
     }
     if not wanted:
         return obj
-    marked: Obj = _replaced(obj, path.split("."), {**template, "metadata": {**meta, **wanted}})
-    return marked
+    return with_path(obj, path, {**template, "metadata": {**meta, **wanted}})
 
 
-def _replaced(obj: Any, steps: Sequence[str], value: Any) -> Any:
-    if not steps:
-        return value
-    return {**(obj or {}), steps[0]: _replaced((obj or {}).get(steps[0]), steps[1:], value)}
+def with_path(obj: Obj, path: str, value: Any) -> dict[str, Any]:
+    """The object with another value at a dotted path; a value of None takes the field away."""
+    step, _, rest = path.partition(".")
+    changed = {**obj, step: with_path(obj.get(step) or {}, rest, value) if rest else value}
+    return {key: held for key, held in changed.items() if key != step or held is not None}
