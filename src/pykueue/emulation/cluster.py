@@ -1,0 +1,63 @@
+"""The emulated cluster as lists: which controllers play, over which kinds, and which webhooks LeaderWorkerSet brings.
+
+`cli/cluster.py` gives the reconcilers to a manager without engine or lease, and the webhooks to the embedded server's admission chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pykueue.api import kinds as k
+from pykueue.api.kinds import Kind
+from pykueue.emulation.garbage_collector import GarbageCollector
+from pykueue.emulation.kubelet import Kubelet
+from pykueue.emulation.leaderworkerset import (
+    LeaderWorkerSetController,
+    LeaderWorkerSetPods,
+    LeaderWorkerSetPodWebhook,
+    LeaderWorkerSetWebhook,
+)
+from pykueue.emulation.namespaces import NamespaceController
+from pykueue.emulation.nodes import NodeController
+from pykueue.emulation.pod_scheduler import PodScheduler
+from pykueue.emulation.statefulset import PERSISTENT_VOLUME_CLAIM, StatefulSetController
+from pykueue.ports.admission import Webhook
+from pykueue.ports.reconcile import Reconciler
+
+OWNED_KINDS: tuple[Kind, ...] = (
+    k.POD, k.STATEFUL_SET, k.REPLICA_SET, k.DEPLOYMENT, k.JOB, k.CONTROLLER_REVISION, k.SERVICE, k.CONFIG_MAP, k.SECRET,
+    k.LEADER_WORKER_SET, k.WORKLOAD, k.LEASE, k.NODE, PERSISTENT_VOLUME_CLAIM,
+)  # fmt: skip
+"""Kinds whose objects own or are owned, in the emulated cluster."""
+
+NAMESPACE_CONTENT: tuple[Kind, ...] = (
+    *(kind for kind in OWNED_KINDS if kind.namespaced and kind is not k.LEASE),
+    k.SERVICE_ACCOUNT, k.LIMIT_RANGE, k.POD_TEMPLATE, k.LOCAL_QUEUE, k.CORE_EVENT, k.LEASE,
+)  # fmt: skip
+"""Kinds that a namespace takes with it."""
+
+
+def cluster_reconcilers(
+    *, owned_kinds: Sequence[Kind] = OWNED_KINDS, namespace_content: Sequence[Kind] = NAMESPACE_CONTENT
+) -> list[Reconciler]:
+    """Everything that plays the rest of a cluster.
+
+    Args:
+        owned_kinds: what the garbage collector collects.
+        namespace_content: what goes with a namespace.
+    """
+    return [
+        NodeController(),
+        NamespaceController(namespace_content),
+        GarbageCollector(owned_kinds),
+        StatefulSetController(),
+        LeaderWorkerSetController(),
+        LeaderWorkerSetPods(),
+        PodScheduler(),
+        Kubelet(),
+    ]
+
+
+def cluster_webhooks() -> Mapping[str, Webhook]:
+    """LeaderWorkerSet's webhooks, by the name its installation gives their configuration's entries (without `m` or `v`)."""
+    return {"leaderworkerset.kb.io": LeaderWorkerSetWebhook(), "pod.kb.io": LeaderWorkerSetPodWebhook()}
