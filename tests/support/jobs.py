@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.reconciling import World
-
 from pykueue.api.configuration.types import Configuration, Integrations
 from pykueue.api.kinds import LEADER_WORKER_SET, LOCAL_QUEUE, NAMESPACE, POD, RESOURCE_FLAVOR, STATEFUL_SET, WORKLOAD
 from pykueue.api.objects import Obj
@@ -17,21 +15,34 @@ from pykueue.core.features import Features, Gate
 from pykueue.integrations.settings import JobSettings
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.webhooks.jobs.setup import job_webhooks
+from support.reconciling import World
 
 UID = "3b2b5f1e-0000-4000-8000-000000000001"
 FRAMEWORKS = ("batch/job", "pod", "deployment", "statefulset", "leaderworkerset.x-k8s.io/leaderworkerset")
 
 
-def make_settings(gates: dict[Gate, bool] | None = None, *, frameworks: tuple[str, ...] = FRAMEWORKS, **config: Any) -> JobSettings:
+def make_settings(
+    gates: dict[Gate, bool] | None = None, *, frameworks: tuple[str, ...] = FRAMEWORKS, **config: Any
+) -> JobSettings:
     return JobSettings(Configuration(integrations=Integrations(frameworks=frameworks), **config), Features(gates or {}))
 
 
 def make_template(cpu: str = "200m", **meta: Any) -> dict[str, Any]:
-    template: dict[str, Any] = {"spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]}}
+    template: dict[str, Any] = {
+        "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]}
+    }
     return template | ({"metadata": meta} if meta else {})
 
 
-def make_lws(name: str = "lws", *, replicas: int | None = 1, size: int | None = 3, leader: Any = None, queue: str = "lq", **parts: Any) -> dict[str, Any]:
+def make_lws(
+    name: str = "lws",
+    *,
+    replicas: int | None = 1,
+    size: int | None = 3,
+    leader: Any = None,
+    queue: str = "lq",
+    **parts: Any,
+) -> dict[str, Any]:
     template = {"workerTemplate": make_template(), **({"leaderTemplate": leader} if leader else {})}
     if size is not None:
         template["size"] = size
@@ -39,11 +50,30 @@ def make_lws(name: str = "lws", *, replicas: int | None = 1, size: int | None = 
     if replicas is not None:
         spec["replicas"] = replicas
     labels = {"kueue.x-k8s.io/queue-name": queue} if queue else {}
-    meta = {"name": name, "namespace": "ns", "uid": UID, "labels": labels | parts.pop("labels", {}), **parts.pop("metadata", {})}
-    return {"apiVersion": LEADER_WORKER_SET.api_version, "kind": "LeaderWorkerSet", "metadata": meta, "spec": spec, **parts}
+    meta = {
+        "name": name,
+        "namespace": "ns",
+        "uid": UID,
+        "labels": labels | parts.pop("labels", {}),
+        **parts.pop("metadata", {}),
+    }
+    return {
+        "apiVersion": LEADER_WORKER_SET.api_version,
+        "kind": "LeaderWorkerSet",
+        "metadata": meta,
+        "spec": spec,
+        **parts,
+    }
 
 
-def make_pod(name: str, *, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, cpu: str = "1", **meta: Any) -> dict[str, Any]:
+def make_pod(
+    name: str,
+    *,
+    labels: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
+    cpu: str = "1",
+    **meta: Any,
+) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -57,7 +87,9 @@ def group_pod(name: str, group: str = "g", total: int = 2, *, cpu: str = "1", **
     """A pod of a plain group as a user writes it."""
     labels = {"kueue.x-k8s.io/queue-name": "lq", "kueue.x-k8s.io/pod-group-name": group}
     extra = {f"kueue.x-k8s.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
-    return make_pod(name, labels=labels, annotations={"kueue.x-k8s.io/pod-group-total-count": str(total), **extra}, cpu=cpu)
+    return make_pod(
+        name, labels=labels, annotations={"kueue.x-k8s.io/pod-group-total-count": str(total), **extra}, cpu=cpu
+    )
 
 
 class JobWorld(World):
@@ -84,16 +116,31 @@ class JobWorld(World):
         name = f"{lws}-{group}" + (f"-{worker}" if worker else "")
         owner = f"{lws}-{group}" if worker else lws
         template = self.get(LEADER_WORKER_SET, lws)["spec"]["leaderWorkerTemplate"]
-        template = template["workerTemplate"] if worker else template.get("leaderTemplate") or template["workerTemplate"]
+        template = (
+            template["workerTemplate"] if worker else template.get("leaderTemplate") or template["workerTemplate"]
+        )
         if self.get(STATEFUL_SET, owner) is None:
             labels = {"leaderworkerset.sigs.k8s.io/name": lws}
-            self.put(STATEFUL_SET, {"metadata": {"name": owner, "labels": labels}, "spec": {"template": template}, "status": {}})
+            self.put(
+                STATEFUL_SET,
+                {"metadata": {"name": owner, "labels": labels}, "spec": {"template": template}, "status": {}},
+            )
         prefix = "leaderworkerset.sigs.k8s.io"
         labels = {f"{prefix}/name": lws, f"{prefix}/group-index": str(group), f"{prefix}/worker-index": str(worker)}
         marks = {f"{prefix}/leader-name": f"{lws}-{group}"} if worker else {}
-        pod = make_pod(name, labels=labels | template["metadata"].get("labels", {}), annotations=marks | template["metadata"]["annotations"])
+        pod = make_pod(
+            name,
+            labels=labels | template["metadata"].get("labels", {}),
+            annotations=marks | template["metadata"]["annotations"],
+        )
         pod["metadata"]["ownerReferences"] = [
-            {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner, "uid": self.get(STATEFUL_SET, owner)["metadata"]["uid"], "controller": True}
+            {
+                "apiVersion": "apps/v1",
+                "kind": "StatefulSet",
+                "name": owner,
+                "uid": self.get(STATEFUL_SET, owner)["metadata"]["uid"],
+                "controller": True,
+            }
         ]
         self.admit_object(POD, pod)
         return name
@@ -101,8 +148,12 @@ class JobWorld(World):
     def admit(self, name: str) -> None:
         """Admit a Workload as the scheduler would."""
         workload = self.workload(name)
-        assignments = tuple(PodSetAssignment(name=p.name, flavors={"cpu": "flavor"}, count=p.count) for p in workload.spec.pod_sets)
-        reserved = transitions.reserve_quota(workload, Admission(cluster_queue="cq", pod_set_assignments=assignments), self.now)
+        assignments = tuple(
+            PodSetAssignment(name=p.name, flavors={"cpu": "flavor"}, count=p.count) for p in workload.spec.pod_sets
+        )
+        reserved = transitions.reserve_quota(
+            workload, Admission(cluster_queue="cq", pod_set_assignments=assignments), self.now
+        )
         self.do(admission_patch(workload, transitions.sync_admitted(reserved, self.now), self.now))
 
     def evict(self, name: str, reason: str, message: str) -> None:
@@ -120,7 +171,9 @@ class JobWorld(World):
         """The pod is on a node, and is in this phase."""
         pod = self.get(POD, name)
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-        self.put(POD, {**pod, "spec": {**pod["spec"], "nodeName": "n"}, "status": {"phase": phase, "conditions": conditions}})
+        self.put(
+            POD, {**pod, "spec": {**pod["spec"], "nodeName": "n"}, "status": {"phase": phase, "conditions": conditions}}
+        )
 
     def gates(self, name: str) -> list[str]:
         return [gate["name"].rpartition("/")[2] for gate in self.get(POD, name)["spec"].get("schedulingGates", ())]

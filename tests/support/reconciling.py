@@ -20,7 +20,13 @@ from pykueue.ports.reader import Indexer
 from pykueue.ports.reconcile import Reconciler, Result
 
 START = parse_time("2026-08-01T10:00:00Z")
-_ADMISSION_FIELDS = ("admission", "requeueState", "admissionChecks", "accumulatedPastExecutionTimeSeconds", "schedulingStats")
+_ADMISSION_FIELDS = (
+    "admission",
+    "requeueState",
+    "admissionChecks",
+    "accumulatedPastExecutionTimeSeconds",
+    "schedulingStats",
+)
 
 
 class World:
@@ -103,7 +109,9 @@ class World:
                 case Chain(inner) | Together(inner):
                     self.do(*inner)
                 case Emit():
-                    self.events.append(f"{command.kind.kind}/{objects.name(command.about)} {command.type} {command.reason}: {command.note}")
+                    self.events.append(
+                        f"{command.kind.kind}/{objects.name(command.about)} {command.type} {command.reason}: {command.note}"
+                    )
                 case Create(kind, obj):
                     self.writes.append(command)
                     assert self.reader.get(kind, *objects.key(obj)) is None
@@ -159,7 +167,9 @@ class World:
         if not holds:
             self._tell(kind, old, deleted=True)
         elif not objects.is_deleting(old):
-            self.put(kind, objects.with_metadata(old, deletionTimestamp=format_time(self.now), deletionGracePeriodSeconds=30))
+            self.put(
+                kind, objects.with_metadata(old, deletionTimestamp=format_time(self.now), deletionGracePeriodSeconds=30)
+            )
 
     def _tell(self, kind: Kind, obj: Obj, *, deleted: bool = False) -> None:
         event = self.reader.apply(kind, obj, deleted=deleted)

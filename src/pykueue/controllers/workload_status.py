@@ -52,6 +52,7 @@ def admission_patch(workload: Workload, desired: Workload, now: Instant) -> Appl
         workload: as it was read; its resource version guards the write.
         desired: as it shall be. Conditions that `kueue-admission` does not own are left to their owners.
         now: Instant (µs), for conditions that carry no time yet.
+
     Returns:
         One apply by `kueue-admission` with the whole admission part.
     Source: api.md §13.
@@ -93,6 +94,7 @@ def set_condition(conditions: Iterable[Condition], condition: Condition, now: In
         conditions: the present ones.
         condition: the new one; its time counts only if it is set and the status changes.
         now: Instant (µs), the time of a change.
+
     Returns:
         All conditions, the message cut to 32768 characters.
     """

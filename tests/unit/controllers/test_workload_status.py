@@ -23,7 +23,9 @@ THEN = "2026-08-01T09:00:00Z"
 
 
 def make_workload(**status: object) -> Workload:
-    meta = ObjectMeta(name="wl", namespace="ns", uid="u", resource_version="7", finalizers=("kueue.x-k8s.io/resource-in-use", "x"))
+    meta = ObjectMeta(
+        name="wl", namespace="ns", uid="u", resource_version="7", finalizers=("kueue.x-k8s.io/resource-in-use", "x")
+    )
     return Workload(metadata=meta, status=WorkloadStatus(**status))  # type: ignore[arg-type]
 
 
@@ -34,7 +36,9 @@ def test_whole_admission_part_is_written() -> None:
             Condition(type="Admitted", status="True", reason="Admitted", last_transition_time=THEN),
             Condition(type="WaitingForReplacementPods", status="True", reason="PodsFailed", last_transition_time=THEN),
         ),
-        "admission": Admission(cluster_queue="cq", pod_set_assignments=(PodSetAssignment(flavors={"cpu": "f"}, count=1),)),
+        "admission": Admission(
+            cluster_queue="cq", pod_set_assignments=(PodSetAssignment(flavors={"cpu": "f"}, count=1),)
+        ),
         "requeue_state": RequeueState(count=1),
         "resource_requests": (PodSetRequest(name="main", resources={"cpu": "1"}),),
         "admission_checks": (AdmissionCheckState(name="c", state="Pending", last_transition_time=THEN),),
@@ -45,8 +49,13 @@ def test_whole_admission_part_is_written() -> None:
     assert (apply.field_manager, apply.subresource, apply.force) == ("kueue-admission", "status", True)
     assert apply.obj["metadata"] == {"name": "wl", "namespace": "ns", "uid": "u", "resourceVersion": "7"}
     assert apply.obj["status"] == {
-        "conditions": [{"type": "Admitted", "status": "True", "reason": "Admitted", "message": "", "lastTransitionTime": THEN}],
-        "admission": {"clusterQueue": "cq", "podSetAssignments": [{"name": "main", "flavors": {"cpu": "f"}, "count": 1}]},
+        "conditions": [
+            {"type": "Admitted", "status": "True", "reason": "Admitted", "message": "", "lastTransitionTime": THEN}
+        ],
+        "admission": {
+            "clusterQueue": "cq",
+            "podSetAssignments": [{"name": "main", "flavors": {"cpu": "f"}, "count": 1}],
+        },
         "requeueState": {"count": 1},
         "admissionChecks": [{"name": "c", "state": "Pending", "message": "", "lastTransitionTime": THEN}],
         "schedulingStats": {"evictions": [{"reason": "Preempted", "underlyingCause": "", "count": 1}]},
@@ -62,7 +71,10 @@ def test_requests_are_shown_only_without_admission() -> None:
 
 def test_time_moves_with_the_status() -> None:
     """A new reason alone does not move it; long messages are cut."""
-    old = (Condition(type="A", status="True", reason="X", last_transition_time=THEN), Condition(type="B", status="True"))
+    old = (
+        Condition(type="A", status="True", reason="X", last_transition_time=THEN),
+        Condition(type="B", status="True"),
+    )
     same = set_condition(old, Condition(type="A", status="True", reason="Y"), NOW)
     assert (same[0].reason, same[0].last_transition_time) == ("Y", THEN)
     other = set_condition(old, Condition(type="A", status="False", reason="Y", message="m" * 40_000), NOW)

@@ -37,6 +37,12 @@ def test_extra_and_short() -> None:
 
 def test_origin_uid() -> None:
     """On a MultiKueue worker the manager's UID counts."""
-    obj = {"metadata": {"uid": "here", "labels": {"kueue.x-k8s.io/multikueue-origin": "m"}, "annotations": {"kueue.x-k8s.io/multikueue-origin-uid": "there"}}}
+    obj = {
+        "metadata": {
+            "uid": "here",
+            "labels": {"kueue.x-k8s.io/multikueue-origin": "m"},
+            "annotations": {"kueue.x-k8s.io/multikueue-origin-uid": "there"},
+        }
+    }
     assert origin_uid(obj) == "there"
     assert origin_uid({"metadata": {"uid": "here"}}) == "here"

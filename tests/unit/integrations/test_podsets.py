@@ -39,7 +39,12 @@ def test_last_of_repeated_variables_counts() -> None:
 
 def test_keys_of_another_controller_are_dropped() -> None:
     """All but the one that is kept."""
-    template = {"metadata": {"labels": {f"{L}/name": "x", f"{L}/group-index": "0", "a": "b"}, "annotations": {f"{L}/size": "3", "c": "d"}}}
+    template = {
+        "metadata": {
+            "labels": {f"{L}/name": "x", f"{L}/group-index": "0", "a": "b"},
+            "annotations": {f"{L}/size": "3", "c": "d"},
+        }
+    }
     kept = without_prefixed_metadata(template, L, keep=(f"{L}/name",))
     assert kept["metadata"] == {"labels": {f"{L}/name": "x", "a": "b"}, "annotations": {"c": "d"}}
 
@@ -74,20 +79,26 @@ def test_topology_requests(annotations: dict[str, str], index: str, want: dict[s
     assert topology_request(annotations, pod_index_label=index) == want
 
 
-def make_workload(*, checks: tuple[AdmissionCheckState, ...] = (), topology: bool = False, request: TopologyRequest | None = None) -> Workload:
+def make_workload(
+    *, checks: tuple[AdmissionCheckState, ...] = (), topology: bool = False, request: TopologyRequest | None = None
+) -> Workload:
     assigned = TopologyAssignment(levels=("host",)) if topology else None
     assignment = PodSetAssignment(flavors={"cpu": "f", "memory": "f"}, count=2, topology_assignment=assigned)
     return Workload(
         metadata=ObjectMeta(name="wl", namespace="ns"),
         spec=WorkloadSpec(queue_name="lq", pod_sets=(PodSet(count=2, topology_request=request),)),
-        status=WorkloadStatus(admission=Admission(cluster_queue="cq", pod_set_assignments=(assignment,)), admission_checks=checks),
+        status=WorkloadStatus(
+            admission=Admission(cluster_queue="cq", pod_set_assignments=(assignment,)), admission_checks=checks
+        ),
     )
 
 
 def make_reader() -> Indexer:
     reader = Indexer()
     toleration = {"key": "k", "operator": "Exists"}
-    reader.apply(RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {"nodeLabels": {"pool": "a"}, "tolerations": [toleration]}})
+    reader.apply(
+        RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {"nodeLabels": {"pool": "a"}, "tolerations": [toleration]}}
+    )
     return reader
 
 
@@ -113,7 +124,9 @@ def test_implied_topology() -> None:
     asked = TopologyRequest(required="rack")
     (info,) = pod_set_infos(make_workload(topology=True, request=asked), make_reader(), Features())
     assert K + "podset-unconstrained-topology" not in info.annotations
-    (info,) = pod_set_infos(make_workload(topology=True), make_reader(), Features({Gate.TOPOLOGY_AWARE_SCHEDULING: False}))
+    (info,) = pod_set_infos(
+        make_workload(topology=True), make_reader(), Features({Gate.TOPOLOGY_AWARE_SCHEDULING: False})
+    )
     assert info.scheduling_gates == []
 
 
@@ -122,7 +135,9 @@ def test_updates_of_checks() -> None:
     fine = AdmissionCheckState(name="a", state="Ready", pod_set_updates=(PodSetUpdate(name="main", labels={"x": "y"}),))
     (info,) = pod_set_infos(make_workload(checks=(fine,)), make_reader(), Features())
     assert info.labels["x"] == "y"
-    bad = AdmissionCheckState(name="a", state="Ready", pod_set_updates=(PodSetUpdate(name="main", node_selector={"pool": "b"}),))
+    bad = AdmissionCheckState(
+        name="a", state="Ready", pod_set_updates=(PodSetUpdate(name="main", node_selector={"pool": "b"}),)
+    )
     with pytest.raises(PodSetConflict) as conflict:
         pod_set_infos(make_workload(checks=(bad,)), make_reader(), Features())
     assert str(conflict.value) == (

@@ -52,7 +52,7 @@ def stands_for(
     if max_exec_time(job) != workload.spec.maximum_execution_time_seconds:
         return False
     with_tolerations = not workload.is_true(WorkloadCondition.ADMITTED)
-    plain = workload.spec.pod_sets
+    plain = [(pod_set, None) for pod_set in workload.spec.pod_sets]
     if workload.is_true(WorkloadCondition.QUOTA_RESERVED):
         running = _as_granted(workload, reader, settings)
         if running is not None:
@@ -76,15 +76,14 @@ def _as_granted(
 
 def _are_equal(
     ours: Sequence[PodSetWire],
-    theirs: Sequence[PodSet] | Sequence[tuple[PodSet, PodSetInfo | None]],
+    theirs: Sequence[tuple[PodSet, PodSetInfo | None]],
     settings: JobSettings,
     *,
     with_tolerations: bool,
 ) -> bool:
     if len(ours) != len(theirs):
         return False
-    for wire, their in zip(ours, theirs, strict=True):
-        pod_set, info = their if isinstance(their, tuple) else (their, None)
+    for wire, (pod_set, info) in zip(ours, theirs, strict=True):
         count = info.count if info is not None else pod_set.count
         minimum = wire.get("minCount") if settings.features[Gate.PARTIAL_ADMISSION] else None
         if wire["count"] != count or minimum != pod_set.min_count:

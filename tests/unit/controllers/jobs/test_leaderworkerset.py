@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from support.jobs import JobWorld, make_lws, make_settings, make_template
-from support.reconciling import flat
-
 from pykueue.api.commands import Patch
 from pykueue.api.kinds import LEADER_WORKER_SET, POD, STATEFUL_SET, WORKLOAD, WORKLOAD_PRIORITY_CLASS
 from pykueue.core.features import Gate
+from support.jobs import JobWorld, make_lws, make_settings, make_template
+from support.reconciling import flat
 
 WL0, WL1 = "leaderworkerset-lws-0-69d9c", "leaderworkerset-lws-1-afea0"
 K = "kueue.x-k8s.io/"
@@ -177,7 +176,7 @@ def test_queue_gates_and_priority_follow_the_set() -> None:
     world.settle()
     workload = world.workload(WL0)
     assert (workload.spec.queue_name, workload.spec.priority) == ("other", 1000)
-    assert f'LeaderWorkerSet/lws Normal UpdatedWorkload: Updated workload AdmissionGatedBy to "a.io/b"' in world.events
+    assert 'LeaderWorkerSet/lws Normal UpdatedWorkload: Updated workload AdmissionGatedBy to "a.io/b"' in world.events
     assert f"LeaderWorkerSet/lws Normal UpdatedWorkload: Updated workload priority class: ns/{WL0}" in world.events
     assert sum(isinstance(c, Patch) and c.kind == WORKLOAD for c in world.writes) == 2
 

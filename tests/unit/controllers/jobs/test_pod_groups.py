@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.jobs import JobWorld, group_pod, make_settings
 
 from pykueue.api.kinds import POD, WORKLOAD
 from pykueue.core.features import Gate
+from support.jobs import JobWorld, group_pod, make_settings
 
 K = "kueue.x-k8s.io/"
 ROLE = "dc85db45"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.jobs import JobWorld, make_pod, make_settings
-from support.reconciling import flat
-
 from pykueue.api.commands import Patch
 from pykueue.api.kinds import POD, WORKLOAD
+from support.jobs import JobWorld, make_pod, make_settings
+from support.reconciling import flat
 
 K = "kueue.x-k8s.io/"
 UID = "3b2b5f1e-0000-4000-8000-000000000001"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.jobs import UID, JobWorld, make_pod, make_template
-
 from pykueue.api.kinds import POD, STATEFUL_SET, WORKLOAD
+from support.jobs import UID, JobWorld, make_pod, make_template
 
 K = "kueue.x-k8s.io/"
 WL = "statefulset-sts-fd84b"
