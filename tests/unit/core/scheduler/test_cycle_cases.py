@@ -1,0 +1,340 @@
+"""One cycle over several heads: the tables of scheduling-cases.md §3, §6.3 and §8."""
+
+from __future__ import annotations
+
+from support.world import World, admits, pendings, victims
+
+from pykueue.api.configuration.types import Configuration, FairSharing
+from pykueue.core.features import Features, Gate
+from pykueue.core.scheduler.cycle import NO_LONGER_FITS, OVERLAP_DEFERRED
+
+
+def f1(*, fair: bool = False) -> World:
+    world = World(Configuration(fair_sharing=FairSharing()) if fair else None)
+    world.queue("sales", "default:50 BL0", "sales-alone", strict=True)
+    world.queue("alpha", "on-demand:50 BL50→spot:100 BL0", "eng", strict=True)
+    two = [
+        {"name": "on-demand", "resources": [{"name": "cpu", "nominalQuota": "50", "borrowingLimit": "10"}]},
+        {"name": "spot", "resources": [{"name": "cpu", "nominalQuota": "0", "borrowingLimit": "100"}]},
+    ]
+    gpu = [{"name": "model-a", "resources": [{"name": "example.com/gpu", "nominalQuota": "20", "borrowingLimit": "0"}]}]
+    groups = [
+        {"coveredResources": ["cpu"], "flavors": two},
+        {"coveredResources": ["example.com/gpu"], "flavors": gpu},
+    ]
+    world.flavor("model-a")
+    world.queue("beta", "on-demand:50→spot:0", "eng", strict=True, RWC="A", WCQ="L", spec={"resourceGroups": groups})
+    world.queue("lend-a", "default:3 LL2", "lend")
+    world.queue("lend-b", "default:2 LL2", "lend")
+    return world
+
+
+def test_flavors_are_told() -> None:
+    """CY-04: the event lists what was tried, and what is borrowed."""
+    world = f1()
+    world.workload("w", "beta", "80")
+    told = admits(world.cycle())["w"].flavors_considered
+    exceeded = (
+        "insufficient quota for cpu in flavor on-demand, previously considered podsets requests (0) + current podset "
+        "request (80) > maximum capacity (60)"
+    )
+    assert told == f"main: on-demand(NoFit;{exceeded}), spot(Fit;borrow=1)"
+
+
+def test_a_simulated_preemption_is_told() -> None:
+    """CY-05: a flavor passed over although preemption would do is listed with that mode."""
+    world = World()
+    world.queue("cq", "on-demand:1→spot:1", WCQ="L")
+    world.workload("blocker", "cq", "1", 50, at="on-demand")
+    world.workload("new", "cq", "1", 100)
+    admit = admits(world.cycle())["new"]
+    assert dict(admit.admission.pod_set_assignments[0].flavors) == {"cpu": "spot"}
+    assert admit.flavors_considered == (
+        "main: on-demand(preemptionMode=Preempt;insufficient unused quota for cpu in flavor on-demand, 1 more needed)"
+    )
+
+
+def test_no_candidates_means_next_flavor() -> None:
+    """CY-01: equal priority cannot be preempted, so the second flavor is taken."""
+    world = World()
+    world.queue("cq", "on-demand:50→spot:100", WCQ="L", FF="S/S")
+    world.workload("holder", "cq", "50", at="on-demand")
+    world.workload("new", "cq", "20", t=1)
+    world.settle()
+    assert world.holds()["new"] == {"cpu": "spot"}
+
+
+def test_namespace_mismatch() -> None:
+    """CY-06: a namespace that the queue does not select."""
+    world = World()
+    world.queue("cq", "f:4", spec={"namespaceSelector": {"matchLabels": {"dep": "sales"}}}, strict=True)
+    world.workload("w", "cq", "1")
+    waiting = pendings(world.cycle())["w"]
+    assert (waiting.reason, waiting.message) == ("Misconfigured", "workload namespace doesn't match ClusterQueue selector")
+    assert world.is_parked("w")
+
+
+def test_one_cohort_several_heads() -> None:
+    """CY-15, CY-17, CY-18: heads of one cohort are admitted as long as each still fits."""
+    for alpha, beta, both in (("40", "40", True), ("45", "56", False), ("45", "55", True)):
+        world = f1()
+        world.workload("a", "alpha", alpha)
+        world.workload("b", "beta", beta, t=1)
+        result = world.cycle()
+        assert ("b" in admits(result)) is both or admits(result)["b"].admission.pod_set_assignments[0].flavors["cpu"] == "spot"
+        assert "a" in admits(result)
+
+
+def test_entries_that_no_longer_fit_are_skipped() -> None:
+    """CY-27: what another entry took is gone; the skipped one stays in the heap."""
+    world = World()
+    for i in (1, 2):
+        world.queue(f"cq{i}", "default:r110 BL10", "co", RWC="A", WCQ="L")
+    world.queue("cq3", "default:r110 BL10", "co")
+    world.workload("w1", "cq1", "r116", -1)
+    world.workload("w2", "cq2", "r116", -2)
+    result = world.cycle()
+    assert list(admits(result)) == ["w1"]
+    assert pendings(result)["w2"].message == NO_LONGER_FITS
+    assert not world.is_parked("w2")
+
+
+def test_lending_limit_holds_back() -> None:
+    """CY-20: a lender keeps what it does not lend."""
+    world = f1()
+    world.workload("held", "lend-b", "2", at="default")
+    world.workload("new", "lend-b", "3", t=1)
+    assert pendings(world.cycle())["new"].reason == "WaitingForQuota"
+    assert world.is_parked("new")
+
+
+def test_preemptions_in_two_queues_of_a_cohort() -> None:
+    """CY-30: both preemptors get their victims in one cycle."""
+    world = World()
+    for name in ("alpha", "beta"):
+        world.queue(name, "default:2", "co", WCQ="L")
+        world.workload(f"{name}1", name, "2", at="default")
+        world.workload(f"p-{name}", name, "2", 100)
+    result = world.cycle()
+    assert victims(result) == {"alpha1": "InClusterQueue", "beta1": "InClusterQueue"}
+    assert result.skipped == {}
+
+
+def test_a_shared_remainder_is_given_once() -> None:
+    """CY-32: what the first preemptor will borrow is not there for the second."""
+    world = World()
+    for name in ("alpha", "beta"):
+        world.queue(name, "default:2", "co", WCQ="L", RWC="A", BWC="L")
+        world.workload(f"{name}1", name, "2", at="default")
+    world.queue("bank", "default:1", "co")
+    world.workload("pa", "alpha", "3", 100)
+    world.workload("pb", "beta", "3", 99)
+    result = world.cycle()
+    assert victims(result) == {"alpha1": "InClusterQueue"}
+    assert pendings(result)["pb"].message == NO_LONGER_FITS
+    assert result.skipped == {"beta": 1}
+
+
+def test_must_fit_nominal_to_reclaim() -> None:
+    """CY-29: nobody over nominal, nothing to reclaim."""
+    world = World()
+    for name in ("alpha", "beta"):
+        world.queue(name, "default:2", "co", WCQ="L", RWC="A")
+        world.workload(f"{name}1", name, "1", -1, at="default")
+    world.workload("new", "alpha", "3", 1)
+    result = world.cycle()
+    assert victims(result) == {}
+    assert pendings(result)["new"].reason == "WaitingForQuota"
+    assert world.is_parked("new")
+
+
+def test_capacity_is_reserved_unless_it_can_be_reclaimed() -> None:
+    """CY-39: who can always reclaim lets others borrow meanwhile."""
+    for policy, is_admitted in (("A", True), ("L", False), ("N", False)):
+        world = World()
+        world.queue("a", "default:2", "co", RWC=policy)
+        world.queue("b", "default:0", "co")
+        world.workload("a1", "a", "1", at="default")
+        world.workload("wait", "a", "2")
+        world.workload("borrow", "b", "1", t=1)
+        result = world.cycle()
+        assert ("borrow" in admits(result)) is is_admitted
+        assert world.is_parked("wait")
+
+
+def test_preemption_or_borrowing_first() -> None:
+    """CY-44, CY-45: the preference decides between a victim and another flavor."""
+    for preference, want in (("PreemptionOverBorrowing", {"low": "InClusterQueue"}), ("BorrowingOverPreemption", {})):
+        world = World()
+        world.queue("cq", "on-demand:5 BL0→spot:0 BL5", "co", WCQ="L", FF="T/T", preference=preference)
+        world.queue("lender", "spot:5", "co")
+        world.workload("low", "cq", "5", -1, at="on-demand")
+        world.workload("high", "cq", "5")
+        result = world.cycle()
+        assert victims(result) == want
+        assert ("high" in admits(result)) is not want or not want
+
+
+def test_less_borrowing_first() -> None:
+    """CY-40: the entry that borrows from nearer goes first, whatever its priority."""
+    world = World()
+    world.cohort("root")
+    world.cohort("guaranteed", "default:4", "root")
+    world.queue("cq-guaranteed", "default:0", "guaranteed")
+    world.queue("best-effort", "default:0", "root")
+    world.workload("g", "cq-guaranteed", "4", 0)
+    world.workload("b", "best-effort", "4", 3)
+    result = world.cycle()
+    assert list(admits(result)) == ["g"]
+    assert pendings(result)["b"].message == NO_LONGER_FITS
+
+
+def test_limit_ranges_and_limits() -> None:
+    """CY-51, CY-52: templates that the namespace would refuse are not nominated."""
+    world = World()
+    world.queue("cq", "f:4")
+    limit_range = {"spec": {"limits": [{"type": "Container", "max": {"cpu": "300m"}}]}}
+    world.engine.set_limit_ranges("ns", [limit_range], world.now)
+    world.workload("w", "cq", "500m")
+    container = {"name": "c", "resources": {"requests": {"cpu": "200m"}, "limits": {"cpu": "100m"}}}
+    waiting = pendings(world.cycle())["w"]
+    assert waiting.reason == "Misconfigured"
+    assert waiting.message == (
+        "resources didn't satisfy LimitRange constraints: spec.podSets[0].template.spec.containers[0]: "
+        'Invalid value: ["cpu"]: requests must not be above the limitRange max'
+    )
+    world.delete("w")
+    world.workload("x", "cq", "1", pod={"containers": [container]})
+    assert pendings(world.cycle())["x"].message == (
+        "resources validation failed: spec.podSets[0].template.spec.containers[0]: "
+        'Invalid value: ["cpu"]: requests must not exceed its limits'
+    )
+
+
+def test_overflow_is_unlimited() -> None:
+    """CY-49, CY-50: what does not fit into 64 bits is more than any quota."""
+    for amount in ("9223372036854776", "99999999999999999999"):
+        world = World()
+        world.queue("cq", "default:10000")
+        world.workload("w", "cq", amount)
+        assert pendings(world.cycle())["w"].reason == "ExceedsMaxQuota"
+
+
+def test_overlapping_victims_are_deferred() -> None:
+    """FC-19: who will fit once somebody else's victims are gone waits for that, and reserves the room."""
+    for fair in (True, False):
+        world = World(Configuration(fair_sharing=FairSharing()) if fair else None)
+        world.cohort("root", "default:6055")
+        for cohort, queues in (("pa", ("hero:3000", "noisy:0")), ("pb", ("tiny:50",)), ("pc", ("rest:0",))):
+            world.cohort(cohort, "", "root")
+            for text in queues:
+                name, quota = text.split(":")
+                world.queue(name, f"default:{quota}", cohort, RWC="A", WCQ="L")
+        world.workload("noisy1", "noisy", "3000", at="default", t=-5)
+        world.workload("tiny1", "tiny", "60", at="default", t=-5)
+        world.workload("rest1", "rest", "6045", at="default", t=-5)
+        world.workload("tiny2", "tiny", "50", t=0)
+        result = world.cycle()
+        assert OVERLAP_DEFERRED not in {p.message for p in pendings(result).values()}
+
+
+def test_fair_order_prefers_who_has_less() -> None:
+    """FC-01, FC-03, FC-08: the lower share after adding the entry goes first."""
+    world = World(Configuration(fair_sharing=FairSharing()))
+    world.cohort("root")
+    world.cohort("A", "default:10", "root")
+    world.cohort("B", "", "root")
+    world.queue("a", "default:0", "A")
+    world.queue("b", "default:5", "B")
+    world.queue("c", "default:0", "B")
+    world.workload("held", "c", "10", at="default")
+    world.workload("wa", "a", "5")
+    world.workload("wb", "b", "5")
+    assert list(admits(world.cycle())) == ["wa"]
+    world = World(Configuration(fair_sharing=FairSharing()))
+    world.cohort("A", "default:100")
+    world.queue("b", "default:0", "A")
+    world.queue("c", "default:0", "A")
+    world.workload("held", "b", "10", at="default")
+    world.workload("wb", "b", "50")
+    world.workload("wc", "c", "75")
+    assert list(admits(world.cycle())) == ["wb"]
+
+
+def test_fair_order_of_a_weightless_pair() -> None:
+    """FC-09: among infinite shares the smaller unweighted one goes first, whatever the priority."""
+    for weight in ("0", "123456789"):
+        world = World(Configuration(fair_sharing=FairSharing()))
+        world.cohort("A", "default:8")
+        world.queue("b", "default:0", "A", weight=weight)
+        world.queue("c", "default:0", "A", weight=weight)
+        world.workload("held", "b", "4", at="default")
+        world.workload("wb", "b", "4", 9001)
+        world.workload("wc", "c", "4")
+        assert list(admits(world.cycle())) == ["wc"]
+
+
+def test_partial_admission() -> None:
+    """PA-01, PA-05: fewer pods if all do not fit, unless the gate is off."""
+    world = World()
+    world.queue("sales", "default:50")
+    world.workload("w", "sales", "50×2", min=20)
+    [assignment] = admits(world.cycle())["w"].admission.pod_set_assignments
+    assert (assignment.count, assignment.resource_usage["cpu"]) == (25, "50")
+    world = World(features=Features({Gate.PARTIAL_ADMISSION: False}))
+    world.queue("sales", "default:50")
+    world.workload("w", "sales", "50×2", min=20)
+    assert pendings(world.cycle())["w"].reason == "ExceedsMaxQuota"
+
+
+def test_a_failed_write_gives_the_quota_back() -> None:
+    """CY-12: after a failed status write nothing is reserved, and the Workload is tried again."""
+    world = World()
+    world.queue("cq", "f:4")
+    w = world.workload("w", "cq", "4")
+    assert "w" in admits(world.cycle())
+    assert world.holds() == {"w": {"cpu": "f"}}
+    world.engine.forget(w.key, world.now, requeue=True)
+    assert world.holds() == {}
+    assert "w" in admits(world.cycle())
+
+
+def test_equivalent_workloads_are_parked_together() -> None:
+    """RQ-13, RQ-15: one failure parks all of the same shape; a retry activates them."""
+    world = World()
+    world.queue("cq", "f:4")
+    world.workload("held", "cq", "3", at="f")
+    for i in range(3):
+        world.workload(f"big{i}", "cq", "2", t=i)
+    world.workload("small", "cq", "1", t=9)
+    result = world.cycle()
+    assert list(pendings(result)) == ["big0"]
+    assert all(world.is_parked(f"big{i}") for i in range(3))
+    assert not world.is_parked("small")
+    facts = world.engine.admissibility(world.workloads["big2"])
+    assert facts.equivalent == ("WaitingForQuota", "Bypassed scheduling evaluation because an equivalent workload recently failed")
+    world.settle()
+    world.delete("held")
+    world.settle()
+    assert set(world.holds()) == {"big0", "small"}
+
+
+def test_a_stopped_local_queue_leaves() -> None:
+    """RQ-24: Workloads of a stopped LocalQueue do not wait; they come back when it runs again."""
+    world = World()
+    world.queue("cq", "f:4")
+    world.workload("w", "cq", "1")
+    world.local("cq", "cq", stop="Hold")
+    assert world.engine.pending("cq") == []
+    assert world.engine.admissibility(world.workloads["w"]).blocked == ("Suspended", "LocalQueue cq is inactive")
+    world.local("cq", "cq")
+    assert "w" in admits(world.cycle())
+
+
+def test_late_queues_pick_up_their_workloads() -> None:
+    """RQ-30: Workloads older than their queues."""
+    world = World()
+    world.workload("w", "cq", "1")
+    assert world.engine.next_cycle_at(world.now) is None
+    world.queue("cq", "f:4")
+    assert "w" in admits(world.cycle())
