@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
 
 from pykueue.api import kinds as k
+from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
 from pykueue.emulation.garbage_collector import GarbageCollector
 from pykueue.emulation.kubelet import Kubelet
@@ -18,7 +22,7 @@ from pykueue.emulation.leaderworkerset import (
     LeaderWorkerSetWebhook,
 )
 from pykueue.emulation.namespaces import NamespaceController
-from pykueue.emulation.nodes import NodeController
+from pykueue.emulation.nodes import NodeController, default_nodes, read_nodes
 from pykueue.emulation.pod_scheduler import PodScheduler
 from pykueue.emulation.statefulset import PERSISTENT_VOLUME_CLAIM, StatefulSetController
 from pykueue.ports.admission import Webhook
@@ -37,7 +41,12 @@ NAMESPACE_CONTENT: tuple[Kind, ...] = (
 """Kinds that a namespace takes with it."""
 
 
-def cluster_reconcilers(
+def emulated_kinds() -> Sequence[Kind]:
+    """Every kind that the emulated cluster looks at, whether or not a reconciler watches it."""
+    return tuple(dict.fromkeys((*OWNED_KINDS, *NAMESPACE_CONTENT, k.NAMESPACE, k.NODE)))
+
+
+def emulated_reconcilers(
     *, owned_kinds: Sequence[Kind] = OWNED_KINDS, namespace_content: Sequence[Kind] = NAMESPACE_CONTENT
 ) -> list[Reconciler]:
     """Everything that plays the rest of a cluster.
@@ -58,6 +67,25 @@ def cluster_reconcilers(
     ]
 
 
-def cluster_webhooks() -> Mapping[str, Webhook]:
-    """LeaderWorkerSet's webhooks, by the name its installation gives their configuration's entries (without `m` or `v`)."""
-    return {"leaderworkerset.kb.io": LeaderWorkerSetWebhook(), "pod.kb.io": LeaderWorkerSetPodWebhook()}
+def emulated_webhooks() -> Sequence[Webhook]:
+    """LeaderWorkerSet's webhooks."""
+    return (LeaderWorkerSetWebhook(), LeaderWorkerSetPodWebhook())
+
+
+def node_objects(nodes: str, text: str = "") -> list[dict[str, Any]]:
+    """The nodes to begin with.
+
+    Args:
+        nodes: `default`, `none`, or the name of a file, for errors.
+        text: of that file, YAML.
+
+    Raises:
+        ConfigError: the file is not YAML or holds faulty nodes; every fault is told.
+    """
+    if nodes in {"default", "none"}:
+        return default_nodes() if nodes == "default" else []
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        raise ConfigError(nodes, [f"is not YAML: {' '.join(str(error).split())}"]) from error
+    return read_nodes(nodes, documents)
