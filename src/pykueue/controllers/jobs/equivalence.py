@@ -98,7 +98,7 @@ def _are_equal(
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    return ours == theirs or _canonical(ours) == _canonical(theirs)
+    return bool(ours == theirs) or bool(_canonical(ours) == _canonical(theirs))
 
 
 def _canonical(value: Any, key: str = "") -> Any:

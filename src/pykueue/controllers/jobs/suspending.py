@@ -90,8 +90,10 @@ def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         former = old.get(key)
         if value == former:
             continue
-        nests = isinstance(value, Mapping) and isinstance(former, Mapping)
-        patch[key] = merge_difference(former, value) if nests else value
+        if isinstance(value, Mapping) and isinstance(former, Mapping):
+            patch[key] = merge_difference(former, value)
+        else:
+            patch[key] = value
     return patch
 
 
