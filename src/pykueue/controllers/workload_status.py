@@ -132,7 +132,7 @@ def condition_to_wire(condition: Condition, now: Instant) -> dict[str, Any]:
 
 def admission_to_wire(admission: Admission) -> dict[str, Any]:
     """`status.admission` as it is written; pod set names are never left to a default."""
-    assignments = [{**msgspec.to_builtins(a), "name": a.name} for a in admission.pod_set_assignments]
+    assignments = [{**_plain(a), "name": a.name} for a in admission.pod_set_assignments]
     return {"clusterQueue": admission.cluster_queue, "podSetAssignments": assignments}
 
 
@@ -206,5 +206,11 @@ def _check_to_wire(check: AdmissionCheckState, now: Instant) -> dict[str, Any]:
     if check.retry_count is not None:
         wire["retryCount"] = check.retry_count
     if check.pod_set_updates:
-        wire["podSetUpdates"] = [msgspec.to_builtins(update) for update in check.pod_set_updates]
+        wire["podSetUpdates"] = [_plain(update) for update in check.pod_set_updates]
     return wire
+
+
+def _plain(value: msgspec.Struct) -> dict[str, Any]:
+    """A value as JSON would carry it: lists, not tuples."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    return plain

@@ -13,6 +13,7 @@ Source: jobs.md §1, §5, leaderworkerset.md Part A.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -107,7 +108,7 @@ class AdmissionUnit:
     index: int | None = None
 
 
-class JobIntegration:
+class JobIntegration(abc.ABC):
     """A job kind. Subclasses declare; methods have defaults that suit most kinds."""
 
     name: ClassVar[str]
@@ -129,9 +130,9 @@ class JobIntegration:
         """The units of admission, in order."""
         return (AdmissionUnit(self.workload_name(objects.name(obj), obj, settings)),)
 
+    @abc.abstractmethod
     def pod_sets(self, obj: Obj, features: Features) -> Sequence[PodSetWire]:
         """The pod sets of each unit, in order."""
-        raise NotImplementedError(f"{self.name}: an integration declares its pod sets")
 
     def template_marks(self, obj: Obj, template: Template, features: Features) -> tuple[dict[str, str], dict[str, str]]:
         """Labels and annotations that the webhook puts into a pod template of a managed object."""
@@ -166,9 +167,9 @@ class PodSetOwner(JobIntegration):
         del pod
         return self.units(obj, settings)[0]
 
+    @abc.abstractmethod
     def pod_annotations(self, obj: Obj, pod: Obj) -> Mapping[str, str]:
         """What a member of a group says of itself: the group's size, the pod's role."""
-        raise NotImplementedError(f"{self.name}: an owner of gated pods declares how they are marked")
 
     def legacy_workload_name(self, obj: Obj) -> str:
         """The name that a former version gave to the Workload; empty if it was always the same."""

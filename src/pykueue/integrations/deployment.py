@@ -5,11 +5,14 @@ Source: jobs.md §20.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pykueue.api.constants import Annotation, Label
 from pykueue.api.kinds import DEPLOYMENT
 from pykueue.api.objects import Obj
 from pykueue.core.features import Features
 from pykueue.integrations.base import GatedPods, JobIntegration, Template, queue_marks
+from pykueue.integrations.podsets import PodSetWire, make_pod_set
 
 TEMPLATE = Template("spec.template")
 
@@ -21,6 +24,10 @@ class Deployment(JobIntegration):
     kind = DEPLOYMENT
     hold = GatedPods(grouped=False)
     templates = (TEMPLATE,)
+
+    def pod_sets(self, obj: Obj, features: Features) -> Sequence[PodSetWire]:
+        """`main`, with one pod: each pod is a unit."""
+        return [make_pod_set("main", TEMPLATE.of(obj) or {}, 1, features)]
 
     def template_marks(self, obj: Obj, template: Template, features: Features) -> tuple[dict[str, str], dict[str, str]]:
         """The pods are managed from the start; the queue's labels."""

@@ -41,7 +41,7 @@ BATCH_US = SECOND_US
 """Owner references of pods that follow each other within this time are written at once."""
 CONDITION_MANAGER = "kueue-pod-controller"
 _LOOKED_UP = (
-    kinds.NAMESPACE, kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.ADMISSION_CHECK,
+    kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.ADMISSION_CHECK,
     kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.STATEFUL_SET, kinds.JOB, kinds.LOCAL_QUEUE,
 )  # fmt: skip
 
@@ -83,7 +83,8 @@ class PodReconciler:
     def watches(self) -> Sequence[Watch]:
         """Pods, Workloads of pods, and the kinds that are looked up on the way."""
         lookups = (Watch(kind, lambda _event, _reader: ()) for kind in _LOOKED_UP)
-        return (Watch(POD, self._of_pod), Watch(WORKLOAD, self._of_workload), *lookups)
+        namespaces = Watch(kinds.NAMESPACE, self._of_namespace)
+        return (Watch(POD, self._of_pod), Watch(WORKLOAD, self._of_workload), namespaces, *lookups)
 
     def indexes(self) -> Sequence[Index]:
         """Pods by group, Workloads by the pod that controls them."""
@@ -236,10 +237,18 @@ class PodReconciler:
 
     def _of_pod(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         del reader
-        seen = (event.new, event.old) if event.old is not None else (event.new,)
+        return self._keys((event.new, event.old) if event.old is not None else (event.new,))
+
+    def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+        """A namespace that became known, or whose labels changed, may be one that is managed."""
+        if event.old is not None and objects.labels(event.old) == objects.labels(event.new):
+            return ()
+        return self._keys(reader.list(POD, objects.name(event.new)))
+
+    def _keys(self, members: Iterable[Obj]) -> Iterable[ObjectKey]:
         keys = [
             ObjectKey(GROUP_PREFIX + objects.namespace(pod), group) if group else objects.key(pod)
-            for pod in seen
+            for pod in members
             if self._settings.serves_pod(pod)
             for group in (pod_group_name(pod, self._features),)
         ]

@@ -16,7 +16,7 @@ from pykueue.api.commands import Chain, Command, Delete, Emit, Patch
 from pykueue.api.constants import Annotation, Label, Reason, WorkloadCondition
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import Instant
-from pykueue.api.kinds import WORKLOAD, WORKLOAD_PRIORITY_CLASS
+from pykueue.api.kinds import NAMESPACE, WORKLOAD, WORKLOAD_PRIORITY_CLASS
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core import transitions
@@ -47,6 +47,7 @@ class SetReconciler:
         return (
             Watch(self._kind, lambda event, _: (objects.key(event.new),)),
             Watch(WORKLOAD, self._of_workload),
+            Watch(NAMESPACE, self._of_namespace),
             Watch(WORKLOAD_PRIORITY_CLASS, _nobody),
         )
 
@@ -154,6 +155,12 @@ class SetReconciler:
         message = "Workload no longer on hold; waiting for quota reservation"
         reason = workloads.pending_evaluation(self._settings)
         return workloads.status_write(workload, transitions.release_quota(workload, reason, message, now), now)
+
+    def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+        """A namespace that became known, or whose labels changed, may be one that is managed."""
+        if event.old is not None and objects.labels(event.old) == objects.labels(event.new):
+            return ()
+        return [objects.key(obj) for obj in reader.list(self._kind, objects.name(event.new))]
 
     def _of_workload(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         del reader

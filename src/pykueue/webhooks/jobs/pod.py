@@ -13,8 +13,8 @@ from typing import Any
 
 from pykueue.api import fields, objects
 from pykueue.api.constants import POD_FINALIZER, Annotation, Label, SchedulingGate
-from pykueue.api.errors import FieldError
-from pykueue.api.kinds import POD
+from pykueue.api.errors import FieldError, Forbidden
+from pykueue.api.kinds import NAMESPACE, POD
 from pykueue.api.objects import Obj
 from pykueue.core.features import Gate
 from pykueue.integrations.ancestors import find_ancestor
@@ -50,7 +50,11 @@ class PodWebhook(KindWebhook):
         pod = with_namespace(request)
         if Annotation.POD_SUSPENDING_PARENT in objects.annotations(pod):
             return self._gated(pod)
-        if not self._settings.selects_namespace(reader, objects.namespace(pod)):
+        namespace = objects.namespace(pod)
+        if queue_name(pod) and reader.get(NAMESPACE, "", namespace) is None:
+            # Better refused once than let through without quota: the cache is behind, or the namespace is gone.
+            raise Forbidden(f'namespaces "{namespace}" not found')
+        if not self._settings.selects_namespace(reader, namespace):
             return request.obj
         if not objects.is_deleting(pod) and find_ancestor(pod, reader, self._settings) is not None:
             return request.obj

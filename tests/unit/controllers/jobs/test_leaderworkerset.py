@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pykueue.api.commands import Patch
-from pykueue.api.kinds import LEADER_WORKER_SET, POD, STATEFUL_SET, WORKLOAD, WORKLOAD_PRIORITY_CLASS
+from pykueue.api.kinds import LEADER_WORKER_SET, NAMESPACE, POD, STATEFUL_SET, WORKLOAD, WORKLOAD_PRIORITY_CLASS
 from pykueue.core.features import Gate
 from support.jobs import JobWorld, make_lws, make_settings, make_template
 from support.reconciling import flat
@@ -257,3 +257,15 @@ def test_identifiers_as_labels() -> None:
     world.settle()
     labels = world.get(POD, name)["metadata"]["labels"]
     assert labels[K + "pod-group-name"] == labels[K + "prebuilt-workload-name"] == WL0
+
+
+def test_namespace_that_is_seen_late() -> None:
+    """Watches of different kinds are not in step: the set is looked at again when its namespace is known."""
+    world = JobWorld()
+    world.remove(NAMESPACE, "ns")
+    world.put(LEADER_WORKER_SET, make_lws())
+    world.settle()
+    assert world.names(WORKLOAD) == []
+    world.put(NAMESPACE, {"metadata": {"name": "ns", "labels": {"kubernetes.io/metadata.name": "ns"}}})
+    world.settle()
+    assert world.names(WORKLOAD) == [WL0]

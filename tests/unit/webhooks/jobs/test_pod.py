@@ -104,8 +104,10 @@ def test_index_label() -> None:
         (
             {"pod-group-name": "g"},
             {"pod-group-total-count": "0"},
-            f'metadata.annotations[{K}pod-group-total-count]: Invalid value: "0": incorrect annotation value '
-            f"'{K}pod-group-total-count=0': group total count should be greater than zero",
+            (
+                f'metadata.annotations[{K}pod-group-total-count]: Invalid value: "0": incorrect annotation value '
+                f"'{K}pod-group-total-count=0': group total count should be greater than zero"
+            ),
         ),
         (
             {"pod-group-name": "g", "prebuilt-workload-name": "w"},
