@@ -215,6 +215,8 @@ class ServiceStrategy(BuiltinStrategy):
             if not 1 <= int(port.get("port") or 0) <= 65535:
                 detail = "must be between 1 and 65535, inclusive"
                 errors.append(invalid(f"spec.ports[{i}].port", port.get("port") or 0, detail))
+                if isinstance(port.get("targetPort"), int) and not 1 <= port["targetPort"] <= 65535:
+                    errors.append(invalid(f"spec.ports[{i}].targetPort", port["targetPort"], detail))
             if len(spec["ports"]) > 1 and not port.get("name"):
                 errors.append(required(f"spec.ports[{i}].name"))
         return errors

@@ -54,7 +54,9 @@ class PodStrategy(BuiltinStrategy):
         return with_metadata({**obj, "status": status}, generation=1)
 
     def prepare_update(self, new: Obj, old: Obj, subresource: str, context: Context) -> Obj:
-        """See `Strategy.prepare_update`."""
+        """See `Strategy.prepare_update`; admission's tolerations come back before the generation is counted."""
+        if not subresource:
+            new = _with_tolerations(new)
         new = super().prepare_update(new, old, subresource, context)
         if subresource == "status" and (status := new.get("status")) is not None:
             kept = {key: (old.get("status") or {}).get(key) for key in ("qosClass",)}
@@ -64,14 +66,14 @@ class PodStrategy(BuiltinStrategy):
 
     def admit(self, new: Obj, old: Obj | None, subresource: str, context: Context) -> Obj:
         """See `Strategy.admit`."""
-        if subresource:
+        if old is not None or subresource:
             return new
-        new = _with_tolerations(new)
-        if old is not None:
-            return new
-        new = _with_priority(new, context)
+        new = _with_tolerations(_with_priority(new, context))
         namespace = str(metadata(new).get("namespace") or "")
-        return apply_limits(new, context.lookup.list(LIMIT_RANGE, namespace))
+        limited = apply_limits(new, context.lookup.list(LIMIT_RANGE, namespace))
+        if limited is new:
+            return new
+        return {**limited, "status": {**limited["status"], "qosClass": qos_class(limited["spec"])}}
 
     def faults(self, new: Obj, old: Obj | None, context: Context) -> Sequence[FieldError]:
         """See `BuiltinStrategy.faults`."""
