@@ -45,6 +45,7 @@ from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
 STATUS_DELAY_US = 200_000
+NEVER = Instant(0)
 _TYPED: dict[Kind, type[KueueObject]] = {
     kinds.CLUSTER_QUEUE: ClusterQueue,
     kinds.COHORT: Cohort,
@@ -64,9 +65,9 @@ class AdmissionController:
     features: Features
     _next_token: int = 1
     _open: dict[int, Decision] = field(default_factory=dict)
-    _late: list[tuple[Command, ...]] = field(default_factory=list)
+    _late: list[Pending] = field(default_factory=list)
     _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
-    _now: Instant = Instant(0)
+    _now: Instant = NEVER
 
     def kinds(self) -> Sequence[Kind]:
         """See `ports.engine.Engine`."""
@@ -112,16 +113,16 @@ class AdmissionController:
 
     def cycle(self, reader: Reader, now: Instant) -> Sequence[EngineEffect]:
         """See `ports.engine.Engine`."""
-        del reader
         self._now = now
-        effects = [self._effect(None, commands) for commands in self._late]
-        self._late = []
+        effects = self._write_late(reader, now)
         due = self.engine.next_cycle_at(now)
         if due is not None and due <= now:
             result = self.engine.cycle(now)
-            for decision in result.decisions:
-                if commands := self._commands(decision, now):
-                    effects.append(self._effect(decision, commands))
+            effects += [
+                self._effect(decision, commands)
+                for decision in result.decisions
+                if (commands := self._commands(decision, now))
+            ]
             self._note_changes(now)
         return effects
 
@@ -138,13 +139,12 @@ class AdmissionController:
                 for victim in decision.victims:
                     if not victim.is_evicted:
                         self.engine.preemption_failed(victim.key, now)
-                failed = dataclasses.replace(decision.pending, message=decision.failed_message)
-                if commands := self._pending(failed, now):
-                    self._late.append(commands)
+                self._late.append(dataclasses.replace(decision.pending, message=decision.failed_message))
             case Evict():
                 self.engine.preemption_failed(decision.key, now)
             case Pending():
-                pass
+                if not isinstance(error, NotFound):
+                    self._late.append(decision)
             case _:
                 assert_never(decision)
         self._note_changes(now)
@@ -155,6 +155,22 @@ class AdmissionController:
         for woken in due:
             del self._dirty[woken]
         return due
+
+    def _write_late(self, reader: Reader, now: Instant) -> list[EngineEffect]:
+        """Say again what could not be said, on the Workload as it is now; what has quota by now needs no excuse."""
+        late, self._late = self._late, []
+        effects = []
+        for decision in late:
+            found = reader.get(WORKLOAD, decision.key.namespace, decision.key.name)
+            workload = reader.typed(Workload, found) if found is not None else None
+            if workload is None or workload.uid != decision.workload.uid:
+                continue
+            if workload.is_true(WorkloadCondition.QUOTA_RESERVED) or not workload.spec.active:
+                continue
+            again = dataclasses.replace(decision, workload=workload)
+            if commands := self._pending(again, now):
+                effects.append(self._effect(again, commands))
+        return effects
 
     def _note_changes(self, now: Instant) -> None:
         changed = self.engine.take_changed()
@@ -168,10 +184,9 @@ class AdmissionController:
         for key in changed.workloads:
             self._dirty.setdefault((workload_controller.NAME, key), now)
 
-    def _effect(self, decision: Decision | None, commands: tuple[Command, ...]) -> EngineEffect:
+    def _effect(self, decision: Decision, commands: tuple[Command, ...]) -> EngineEffect:
         token, self._next_token = self._next_token, self._next_token + 1
-        if decision is not None:
-            self._open[token] = decision
+        self._open[token] = decision
         return EngineEffect(token, commands)
 
     # --- decisions as commands ---------------------------------------------------------------------------------------

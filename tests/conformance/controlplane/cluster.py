@@ -35,6 +35,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from pykueue.api.schema import leaderworkerset_crd
+
 HERE = Path(__file__).resolve().parent
 TOKEN = "admintoken"
 PARTS = ("kwok", "lws-controller", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
@@ -162,6 +164,9 @@ class ControlPlane:
     def _lws(self) -> None:
         module = Path(self._module_folder("lws", "sigs.k8s.io/lws"))
         self.kubectl("apply", "--server-side", "-f", str(module / "config/crd/bases"))
+        # The scenarios were recorded with the newer definition, which limits more fields; ours equals it.
+        definition = json.dumps(leaderworkerset_crd())
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=definition)
         self.kubectl("create", "namespace", "lws-system", check=False)
         port = self.port + 3
         ca = base64.b64encode((self.pki / "ca.crt").read_bytes()).decode()

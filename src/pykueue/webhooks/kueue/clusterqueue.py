@@ -27,6 +27,7 @@ _FLAVORS_MAX = 256
 _RESOURCES_MAX = 256
 _PAIRS_MAX = 512
 _CONCURRENT_FLAVORS_MAX = 16
+_QUOTAS = frozenset({"nominalQuota", "borrowingLimit", "lendingLimit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,9 @@ class ClusterQueueWebhook(KindWebhook):
         self._features = features
 
     def default(self, request: AdmissionRequest, reader: Reader) -> Obj:
-        """Add the finalizer."""
+        """Add the finalizer, and write quantities in their canonical form."""
         del reader
-        return with_in_use_finalizer(request.obj)
+        return with_in_use_finalizer(with_canonical_quotas(request.obj))
 
     def validate(self, request: AdmissionRequest, reader: Reader) -> Sequence[FieldError]:
         """All rules of webhooks.md §3.2, in order."""
@@ -148,6 +149,33 @@ def with_in_use_finalizer(obj: Obj) -> Obj:
     if RESOURCE_IN_USE_FINALIZER in objects.finalizers(obj):
         return obj
     return objects.with_metadata(obj, finalizers=[*objects.finalizers(obj), RESOURCE_IN_USE_FINALIZER])
+
+
+def with_canonical_quotas(obj: Obj) -> Obj:
+    """The object with its quotas as canonical strings.
+
+    Kueue parity: its defaulting webhook reads and writes the whole object, and so `nominalQuota: 1` is stored as `"1"`.
+    """
+    spec = obj.get("spec") or {}
+    groups = [
+        {**group, "flavors": [_canonical_flavor(flavor) for flavor in group.get("flavors") or ()]}
+        for group in spec.get("resourceGroups") or ()
+    ]
+    fair_sharing = spec.get("fairSharing")
+    changes: dict[str, Any] = {}
+    if groups != list(spec.get("resourceGroups") or ()):
+        changes["resourceGroups"] = groups
+    if fair_sharing and isinstance(fair_sharing.get("weight"), int | float):
+        changes["fairSharing"] = {**fair_sharing, "weight": str(parse_quantity(fair_sharing["weight"]))}
+    return {**obj, "spec": {**spec, **changes}} if changes else obj
+
+
+def _canonical_flavor(flavor: Mapping[str, Any]) -> dict[str, Any]:
+    resources = [
+        {k: str(parse_quantity(v)) if k in _QUOTAS and v is not None else v for k, v in resource.items()}
+        for resource in flavor.get("resources") or ()
+    ]
+    return {**flavor, "resources": resources}
 
 
 def _validate_groups(groups: Sequence[Mapping[str, Any]], rules: _GroupRules) -> Iterator[FieldError]:

@@ -27,9 +27,18 @@ class ResourceFlavorWebhook(KindWebhook):
     mutating_operations = CREATE_ONLY
 
     def default(self, request: AdmissionRequest, reader: Reader) -> Obj:
-        """Add the finalizer."""
+        """Add the finalizer, and the empty effect of taints that name none.
+
+        Kueue parity: its defaulting webhook writes the whole object again, with an effect that the schema then finds and a
+        rule refuses, so users read the rule's message.
+        """
         del reader
-        return with_in_use_finalizer(request.obj)
+        obj = with_in_use_finalizer(request.obj)
+        spec = obj.get("spec") or {}
+        taints = spec.get("nodeTaints") or ()
+        if all("effect" in taint for taint in taints):
+            return obj
+        return {**obj, "spec": {**spec, "nodeTaints": [{"effect": "", **taint} for taint in taints]}}
 
     def validate(self, request: AdmissionRequest, reader: Reader) -> Sequence[FieldError]:
         """Node labels, taints, tolerations."""
