@@ -131,8 +131,8 @@ def test_a_gated_pod_says_so() -> None:
         ("more is requested than the limit", make_pod({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}),
          'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'),
         ("half a device", make_pod({"resources": {"limits": {GPU: "500m"}, "requests": {GPU: "500m"}}}),
-         f'[spec.containers[0].resources.limits[{GPU}]: Invalid value: "500m": must be an integer, '
-         f'spec.containers[0].resources.requests[{GPU}]: Invalid value: "500m": must be an integer]'),
+         (f'[spec.containers[0].resources.limits[{GPU}]: Invalid value: "500m": must be an integer, '
+          f'spec.containers[0].resources.requests[{GPU}]: Invalid value: "500m": must be an integer]')),
         ("no image", make_pod({"image": ""}), "spec.containers[0].image: Required value"),
         ("no containers", make(POD, {"containers": []}), "spec.containers: Required value"),
         ("an unknown volume", make_pod({"volumeMounts": [{"name": "z", "mountPath": "/a"}]}),
