@@ -99,7 +99,10 @@ class World:
         self.local(name, name)
 
     def local(self, name: str, cluster_queue: str, namespace: str = "ns", stop: str = "None") -> None:
-        obj = {"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterQueue": cluster_queue, "stopPolicy": stop}}
+        obj = {
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"clusterQueue": cluster_queue, "stopPolicy": stop},
+        }
         self.engine.set_local_queue(ObjectKey(namespace, name), msgspec.convert(obj, LocalQueue), self.now)
 
     def workload(self, name: str, queue: str, requests: str, priority: int = 0, **options: Any) -> Workload:
@@ -132,7 +135,12 @@ class World:
                 "clusterQueue": options.get("cq", queue),
                 "podSetAssignments": [{"name": "main", "flavors": flavors, "resourceUsage": usage, "count": n}],
             }
-            workload = reserved(workload, msgspec.convert(admission, Admission), Instant(START + options.get("reserved", 0) * SECOND), True)
+            workload = reserved(
+                workload,
+                msgspec.convert(admission, Admission),
+                Instant(START + options.get("reserved", 0) * SECOND),
+                True,
+            )
         self.put(workload)
         return workload
 

@@ -36,7 +36,7 @@ from pykueue.api.v1beta2 import (
 )
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.explain import Explanation, explain
-from pykueue.core.features import Features
+from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import PendingQueue
 from pykueue.core.queue.manager import QueueManager
 from pykueue.core.scheduler.cycle import Cycle, required_checks
@@ -190,11 +190,15 @@ class AdmissionEngine:
 
     def set_admission_check(self, name: str, check: AdmissionCheck | None, now: Instant) -> None:
         """Take in the latest version of an AdmissionCheck; None if it is gone."""
-        self._rejudged(self._cache.set_check(name, check), now)
+        known = self._cache.checks.get(name)
+        if known is None or check is None or (known.spec, known.status) != (check.spec, check.status):
+            self._rejudged(self._cache.set_check(name, check), now)
 
     def set_topology(self, name: str, topology: Topology | None, now: Instant) -> None:
         """Take in the latest version of a Topology; None if it is gone."""
-        self._rejudged(self._cache.set_topology(name, topology), now)
+        known = self._cache.topologies.get(name)
+        if known is None or topology is None or known.spec != topology.spec:
+            self._rejudged(self._cache.set_topology(name, topology), now)
 
     def set_namespace(self, name: str, labels: Mapping[str, str] | None, now: Instant) -> None:
         """Take in a namespace's labels; None if it is gone."""
@@ -510,7 +514,8 @@ class AdmissionEngine:
         context = AssignerContext(
             flavors=self._cache.flavors,
             features=self._features,
-            ignores_undeclared=self._config.resources.quota_check_strategy == "IgnoreUndeclared",
+            ignores_undeclared=self._features[Gate.QUOTA_CHECK_STRATEGY]
+            and self._config.resources.quota_check_strategy == "IgnoreUndeclared",
             is_fair=fair is not None,
             oracle=preemptor,
             topologies=MissingTopologies(self._cache),
@@ -523,6 +528,9 @@ class AdmissionEngine:
         self._version += 1
         self._assumed[decision.key] = decision.workload
         self._leave_queue(decision.key)
+        if decision.replaces is not None:
+            # The older slice is finished in the same chain of writes; until that is seen its pods are the new slice's.
+            self._cache.remove_workload(decision.replaces)
         workload = _as_admitted(decision, now)
         info = self._maker.reserving(workload)
         self._cache.add_workload(info)

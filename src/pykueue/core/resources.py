@@ -33,9 +33,10 @@ class FlavorResource(NamedTuple):
 
 def add(a: int, b: int) -> int:
     """`a + b`; unlimited plus anything is unlimited."""
-    if UNLIMITED in (a, b):
+    if a >= UNLIMITED or b >= UNLIMITED:
         return UNLIMITED
-    return clamp(a + b)
+    total = a + b
+    return total if MINIMUM <= total <= UNLIMITED else clamp(total)
 
 
 def sub(a: int, b: int) -> int:
@@ -44,7 +45,8 @@ def sub(a: int, b: int) -> int:
         return 0 if b == UNLIMITED else UNLIMITED
     if b == UNLIMITED:
         return MINIMUM
-    return clamp(a - b)
+    rest = a - b
+    return rest if MINIMUM <= rest <= UNLIMITED else clamp(rest)
 
 
 def scale(amount: int, factor: int) -> int:

@@ -14,7 +14,11 @@ def test_a_workload_that_fits_is_admitted() -> None:
     assert admit.is_admitted
     assert admit.flavors_considered == ""
     [assignment] = admit.admission.pod_set_assignments
-    assert (assignment.count, dict(assignment.flavors), dict(assignment.resource_usage)) == (2, {"cpu": "f"}, {"cpu": "2"})
+    assert (assignment.count, dict(assignment.flavors), dict(assignment.resource_usage)) == (
+        2,
+        {"cpu": "f"},
+        {"cpu": "2"},
+    )
 
 
 def test_the_engine_settles_and_wakes_after_a_completion() -> None:
@@ -26,7 +30,10 @@ def test_the_engine_settles_and_wakes_after_a_completion() -> None:
     results = world.settle()
     waiting = pendings(results[-1])["b"]
     assert waiting.reason == "WaitingForQuota"
-    assert waiting.message == "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor f, 1 more needed"
+    assert (
+        waiting.message
+        == "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor f, 1 more needed"
+    )
     assert world.is_parked("b")
     world.delete("a")
     assert world.engine.next_cycle_at(world.now) == world.now + 1_000_000

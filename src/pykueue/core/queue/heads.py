@@ -59,13 +59,13 @@ class Pending:
         info: its latest version.
         order: its key in the heap; None while it is not there.
         progress: where the flavor search goes on (§6.3).
-        evaluated: what of it was evaluated last, or None (§3.5).
+        evaluated: the version that was evaluated last; None if none was, then `info` stands for it (§3.5).
     """
 
     info: Info
     order: OrderKey | None = None
     progress: ScanProgress | None = None
-    evaluated: tuple[object, ...] | None = None
+    evaluated: Info | None = None
 
 
 class PendingQueue:
@@ -132,7 +132,7 @@ class PendingQueue:
                 self._remove_from_buckets(item)
                 self._in_flight = key
                 self._pops += 1
-                item.evaluated = reactivation_state(item.info.workload)
+                item.evaluated = item.info
                 return item
         return None
 
@@ -148,8 +148,7 @@ class PendingQueue:
         else:
             if not (keep_progress and item.info.equivalence == info.equivalence):
                 item.progress = None
-            is_same = item.evaluated is not None and item.evaluated == reactivation_state(info.workload)
-            if key in self._parked and is_same:
+            if key in self._parked and _is_same(item.evaluated or item.info, info):
                 self._reindex(item, info)
                 return
             self._forget_sticky_if_changed(info)
@@ -197,7 +196,7 @@ class PendingQueue:
             or reason in _RETRIED_AT_ONCE
             or self._retried_at >= self._pops
             or has_untried
-            or item.evaluated != reactivation_state(item.info.workload)
+            or (item.evaluated is not None and not _is_same(item.evaluated, item.info))
         )
         if at_once and is_backoff_over(item.info.workload, now):
             self._activate(item)
@@ -260,8 +259,7 @@ class PendingQueue:
             if item.order is not None:
                 self._deactivate(item)
                 self._parked[key] = None
-                # What was not evaluated itself is evaluated anew as soon as anything of it changes.
-                item.evaluated = reactivation_state(item.info.workload)
+                item.evaluated = None
                 moved.append(key)
         return moved
 
@@ -301,3 +299,8 @@ class PendingQueue:
             and self._sticky[1] != info.workload.metadata.generation
         ):
             self._sticky = None
+
+
+def _is_same(evaluated: Info, latest: Info) -> bool:
+    """Whether nothing changed that would make the scheduler decide otherwise."""
+    return evaluated is latest or reactivation_state(evaluated.workload) == reactivation_state(latest.workload)

@@ -70,7 +70,10 @@ def test_namespace_mismatch() -> None:
     world.queue("cq", "f:4", spec={"namespaceSelector": {"matchLabels": {"dep": "sales"}}}, strict=True)
     world.workload("w", "cq", "1")
     waiting = pendings(world.cycle())["w"]
-    assert (waiting.reason, waiting.message) == ("Misconfigured", "workload namespace doesn't match ClusterQueue selector")
+    assert (waiting.reason, waiting.message) == (
+        "Misconfigured",
+        "workload namespace doesn't match ClusterQueue selector",
+    )
     assert world.is_parked("w")
 
 
@@ -81,7 +84,9 @@ def test_one_cohort_several_heads() -> None:
         world.workload("a", "alpha", alpha)
         world.workload("b", "beta", beta, t=1)
         result = world.cycle()
-        assert ("b" in admits(result)) is both or admits(result)["b"].admission.pod_set_assignments[0].flavors["cpu"] == "spot"
+        assert ("b" in admits(result)) is both or admits(result)["b"].admission.pod_set_assignments[0].flavors[
+            "cpu"
+        ] == "spot"
         assert "a" in admits(result)
 
 
@@ -224,18 +229,22 @@ def test_overlapping_victims_are_deferred() -> None:
     """FC-19: who will fit once somebody else's victims are gone waits for that, and reserves the room."""
     for fair in (True, False):
         world = World(Configuration(fair_sharing=FairSharing()) if fair else None)
-        world.cohort("root", "default:6055")
+        world.cohort("root", "default:3005")
         for cohort, queues in (("pa", ("hero:3000", "noisy:0")), ("pb", ("tiny:50",)), ("pc", ("rest:0",))):
             world.cohort(cohort, "", "root")
             for text in queues:
                 name, quota = text.split(":")
                 world.queue(name, f"default:{quota}", cohort, RWC="A", WCQ="L")
-        world.workload("noisy1", "noisy", "3000", at="default", t=-5)
-        world.workload("tiny1", "tiny", "60", at="default", t=-5)
-        world.workload("rest1", "rest", "6045", at="default", t=-5)
-        world.workload("tiny2", "tiny", "50", t=0)
+        world.workload("held", "rest", "6055", at="default", t=-5)
+        world.workload("t", "tiny", "50", t=0)
+        world.workload("h", "hero", "2950", t=1)
+        world.workload("r", "rest", "4000", 10, t=2)
         result = world.cycle()
-        assert OVERLAP_DEFERRED not in {p.message for p in pendings(result).values()}
+        assert victims(result) == {"held": "InCohortReclamation"}
+        waiting = pendings(result)["h"]
+        assert (waiting.message, waiting.reason) == (OVERLAP_DEFERRED, "WaitingForPreemptedWorkloads")
+        assert not world.is_parked("h")
+        assert world.is_parked("r")
 
 
 def test_fair_order_prefers_who_has_less() -> None:
@@ -312,7 +321,10 @@ def test_equivalent_workloads_are_parked_together() -> None:
     assert all(world.is_parked(f"big{i}") for i in range(3))
     assert not world.is_parked("small")
     facts = world.engine.admissibility(world.workloads["big2"])
-    assert facts.equivalent == ("WaitingForQuota", "Bypassed scheduling evaluation because an equivalent workload recently failed")
+    assert facts.equivalent == (
+        "WaitingForQuota",
+        "Bypassed scheduling evaluation because an equivalent workload recently failed",
+    )
     world.settle()
     world.delete("held")
     world.settle()
