@@ -10,18 +10,26 @@ from collections.abc import Sequence
 from pykueue.controllers.jobs.pods import PodReconciler
 from pykueue.controllers.jobs.set_pods import SetPodReconciler
 from pykueue.controllers.jobs.sets import SetReconciler
+from pykueue.controllers.jobs.suspended import SuspendedJobReconciler
 from pykueue.integrations.base import PodSetOwner
+from pykueue.integrations.job import Job
 from pykueue.integrations.leaderworkerset import LeaderWorkerSet
 from pykueue.integrations.settings import POD_FRAMEWORK, JobSettings
 from pykueue.integrations.statefulset import StatefulSet
+from pykueue.integrations.suspended import SuspendedJob
 from pykueue.ports.reconcile import Reconciler
 
 SETS: Sequence[PodSetOwner] = (LeaderWorkerSet(), StatefulSet())
+SUSPENDED: Sequence[SuspendedJob] = (Job(),)
 
 
 def job_reconcilers(settings: JobSettings) -> Sequence[Reconciler]:
-    """The reconcilers of the enabled frameworks whose pods are gated."""
-    reconcilers: list[Reconciler] = []
+    """The reconcilers of the enabled frameworks."""
+    reconcilers: list[Reconciler] = [
+        SuspendedJobReconciler(integration, settings)
+        for integration in SUSPENDED
+        if settings.is_enabled(integration.name)
+    ]
     for integration in SETS:
         if settings.is_enabled(integration.name):
             reconcilers += [SetReconciler(integration, settings), SetPodReconciler(integration, settings)]
