@@ -10,7 +10,7 @@ import msgspec
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.instant import Instant, format_time
 from pykueue.api.objects import ObjectKey
-from pykueue.api.v1beta2 import Admission, Condition, ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
+from pykueue.api.v1beta2 import Admission, ClusterQueue, Cohort, Condition, LocalQueue, ResourceFlavor, Workload
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features
 from pykueue.core.scheduler.decisions import Admit, CycleResult, Pending, Preempt
@@ -130,7 +130,7 @@ class World:
         if "at" in options:
             n = int(count or 1)
             usage = {r: _times(a, n) for r, a in amounts.items()}
-            flavors = {r: options["at"] for r in amounts}
+            flavors = dict.fromkeys(amounts, options["at"])
             admission = {
                 "clusterQueue": options.get("cq", queue),
                 "podSetAssignments": [{"name": "main", "flavors": flavors, "resourceUsage": usage, "count": n}],

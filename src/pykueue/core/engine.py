@@ -18,17 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason, WorkloadCondition
-from pykueue.api.instant import Instant, format_time
+from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey, matches_labels
 from pykueue.api.v1beta2 import (
     AdmissionCheck,
     ClusterQueue,
     Cohort,
-    Condition,
     LocalQueue,
     ResourceFlavor,
     Topology,
@@ -39,6 +36,7 @@ from pykueue.core.explain import Explanation, explain
 from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import PendingQueue
 from pykueue.core.queue.manager import QueueManager
+from pykueue.core.scheduler.assumed import as_admitted, was_released
 from pykueue.core.scheduler.cycle import Cycle, required_checks
 from pykueue.core.scheduler.decisions import Admit, CycleResult
 from pykueue.core.scheduler.entry import Entry, Status
@@ -46,9 +44,18 @@ from pykueue.core.scheduler.flavor_assigner import AssignerContext
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.policy import Preemptor
 from pykueue.core.tas.missing import MissingTopologies
-from pykueue.core.views import CohortView, QueueView, cluster_queue_view, local_queue_view, weighted_share
+from pykueue.core.views import (
+    Admissibility,
+    CohortView,
+    QueueView,
+    cluster_queue_view,
+    local_queue_view,
+    weighted_share,
+)
 from pykueue.core.workload.info import Info, InfoMaker
 from pykueue.core.workload.lifecycle import has_quota, is_finished, is_queueable
+
+__all__ = ["Admissibility", "AdmissionEngine", "Changed"]
 
 BYPASSED = "Bypassed scheduling evaluation because an equivalent workload recently failed"
 _BACKOFF_US_MIN = 1_000
@@ -63,19 +70,6 @@ class Changed:
     local_queues: tuple[ObjectKey, ...]
     cohorts: tuple[str, ...]
     workloads: tuple[ObjectKey, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Admissibility:
-    """What keeps a Workload from waiting or being tried (§10.5).
-
-    Attributes:
-        blocked: reason and message of the first thing that does, or None.
-        equivalent: reason and message recorded when an equivalent Workload failed, or None.
-    """
-
-    blocked: tuple[Reason, str] | None
-    equivalent: tuple[str, str] | None
 
 
 class AdmissionEngine:
@@ -122,7 +116,7 @@ class AdmissionEngine:
             self._assumed.pop(key, None)
             self._leave_queue(key)
             self._hold(self._maker.reserving(workload), now)
-        elif key in self._assumed and not _was_released(self._assumed[key], workload):
+        elif key in self._assumed and not was_released(self._assumed[key], workload):
             self._track_readiness(key)
         else:
             self._assumed.pop(key, None)
@@ -531,7 +525,7 @@ class AdmissionEngine:
         if decision.replaces is not None:
             # The older slice is finished in the same chain of writes; until that is seen its pods are the new slice's.
             self._cache.remove_workload(decision.replaces)
-        workload = _as_admitted(decision, now)
+        workload = as_admitted(decision, now)
         info = self._maker.reserving(workload)
         self._cache.add_workload(info)
         self._track_readiness(decision.key)
@@ -584,28 +578,3 @@ def _blocked(reason: Reason, message: str) -> Admissibility:
 def _runtime_class(template: Mapping[str, object]) -> object:
     spec = template.get("spec")
     return spec.get("runtimeClassName") if isinstance(spec, Mapping) else None
-
-
-def _was_released(assumed: Workload, seen: Workload) -> bool:
-    """Whether a version without quota is from after the assumed reservation: evicted or deactivated meanwhile."""
-    before, after = assumed.condition(WorkloadCondition.EVICTED), seen.condition(WorkloadCondition.EVICTED)
-    if after is None or after.status != "True":
-        return not seen.spec.active
-    return before is None or before.status != "True" or before.last_transition_time != after.last_transition_time
-
-
-def _as_admitted(decision: Admit, now: Instant) -> Workload:
-    """The Workload as the write of the decision will leave it, as far as the engine looks."""
-    stamp = format_time(now)
-    changed = {
-        WorkloadCondition.QUOTA_RESERVED.value,
-        WorkloadCondition.ADMITTED.value,
-        WorkloadCondition.EVICTED.value,
-    }
-    conditions = [c for c in decision.workload.status.conditions if c.type not in changed]
-    types = [WorkloadCondition.QUOTA_RESERVED] + ([WorkloadCondition.ADMITTED] if decision.is_admitted else [])
-    conditions += [Condition(type=t, status="True", reason=t, last_transition_time=stamp) for t in types]
-    status = msgspec.structs.replace(
-        decision.workload.status, conditions=tuple(conditions), admission=decision.admission
-    )
-    return msgspec.structs.replace(decision.workload, status=status)

@@ -9,7 +9,7 @@ Source: scheduling.md §5.3, §6.5, §13.5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pykueue.api.instant import Instant, format_time
 from pykueue.api.v1beta2 import Workload
@@ -19,11 +19,9 @@ from pykueue.core.resources import FlavorResource, format_amount
 from pykueue.core.scheduler.assignment import Assignment, Mode, QuotaFacts
 from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.nominate import Nominator
+from pykueue.core.views import Admissibility
 from pykueue.core.workload.lifecycle import has_quota, is_finished
 from pykueue.core.workload.requeue import backoff_until
-
-if TYPE_CHECKING:
-    from pykueue.core.engine import Admissibility
 
 AHEAD_MAX = 10
 HOLDERS_MAX = 10

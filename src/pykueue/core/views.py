@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pykueue.api.constants import Reason
 from pykueue.api.v1beta2 import FlavorUsage, LocalQueue, ResourceUsage
 from pykueue.core.cache.clusterqueue import ClusterQueueState, Tally
 from pykueue.core.cache.cohort import QuotaNode
@@ -45,6 +46,19 @@ class CohortView:
     """Status of a Cohort."""
 
     weighted_share: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admissibility:
+    """What keeps a Workload from waiting or being tried (§10.5).
+
+    Attributes:
+        blocked: reason and message of the first thing that does, or None.
+        equivalent: reason and message recorded when an equivalent Workload failed, or None.
+    """
+
+    blocked: tuple[Reason, str] | None
+    equivalent: tuple[str, str] | None
 
 
 def cluster_queue_view(queue: ClusterQueueState, pending: int, *, is_fair: bool) -> QueueView:

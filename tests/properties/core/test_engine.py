@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from support.world import World
 
 QUEUES = (("a", "default:3", "co"), ("b", "default:2 BL2", "co"), ("c", "default:2", ""))
@@ -44,9 +45,9 @@ def test_the_order_of_events_does_not_matter(items: list[tuple[str, int, int]], 
     outcomes = []
     for is_shuffled in (False, True):
         world = World()
-        steps = [lambda q=q: world.queue(q[0], q[1], q[2], WCQ="L") for q in QUEUES]
+        steps = [lambda q=q, world=world: world.queue(q[0], q[1], q[2], WCQ="L") for q in QUEUES]
         steps += [
-            lambda n=n, i=i: world.workload(f"w{n}", i[0], str(i[1]), i[2], t=n)  # type: ignore[misc]
+            lambda n=n, i=i, world=world: world.workload(f"w{n}", i[0], str(i[1]), i[2], t=n)  # type: ignore[misc]
             for n, i in enumerate(items)
         ]
         if is_shuffled:

@@ -108,7 +108,7 @@ def assign(
     pod_sets = info.pod_sets
     if counts is not None:
         pod_sets = tuple(ps.scaled_to(n) if n != ps.count else ps for ps, n in zip(pod_sets, counts, strict=True))
-    return _Assigner(info, queue, context, progress, pins, replaces).run(pod_sets)
+    return _Assigner(info, queue, context, progress=progress, pins=pins, replaces=replaces).run(pod_sets)
 
 
 def valid_progress(
@@ -150,6 +150,7 @@ class _Assigner:
         info: Info,
         queue: ClusterQueueState,
         context: AssignerContext,
+        *,
         progress: ScanProgress | None,
         pins: Pins | None,
         replaces: Info | None,

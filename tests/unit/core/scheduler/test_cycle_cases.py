@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from support.world import World, admits, pendings, victims
-
 from pykueue.api.configuration.types import Configuration, FairSharing
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.cycle import NO_LONGER_FITS, OVERLAP_DEFERRED
+from support.world import World, admits, pendings, victims
 
 
 def f1(*, fair: bool = False) -> World:

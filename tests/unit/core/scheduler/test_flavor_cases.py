@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.world import World, admits, pendings
 
 from pykueue.core.resources import fnv1a
 from pykueue.core.scheduler.assignment import Mode
 from pykueue.core.scheduler.flavor_assigner import is_preferred
+from support.world import World, admits, pendings
 
 SPOT = {"key": "instance", "value": "spot", "effect": "NoSchedule"}
 TOLERATION = {"key": "instance", "operator": "Equal", "value": "spot", "effect": "NoSchedule"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.world import World, victims
 
 from pykueue.api.configuration.types import Configuration, FairSharing
+from support.world import World, victims
 
 IQ, CR, RWB, FSH = "InClusterQueue", "InCohortReclamation", "InCohortReclaimWhileBorrowing", "InCohortFairSharing"
 
