@@ -75,6 +75,10 @@ class PodStrategy(BuiltinStrategy):
             return new
         return {**limited, "status": {**limited["status"], "qosClass": qos_class(limited["spec"])}}
 
+    def validate(self, new: Obj, old: Obj | None, subresource: str, context: Context) -> Sequence[FieldError]:
+        """See `Strategy.validate`: a binding may set the node, which no update may."""
+        return () if subresource == "binding" else super().validate(new, old, subresource, context)
+
     def faults(self, new: Obj, old: Obj | None, context: Context) -> Sequence[FieldError]:
         """See `BuiltinStrategy.faults`."""
         if old is None:
