@@ -24,7 +24,9 @@ from pykueue.api.objects import Obj
 from pykueue.api.schema import CONVERTED_KINDS, all_crds, leaderworkerset_crd, with_conversion
 from pykueue.apiserver.server import EmbeddedApiServer
 from pykueue.cli.manifest_files import apply_manifests, read_manifests
+from pykueue.cli.manifests import shipped_configuration
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, assemble, read_configuration
+from pykueue.core.configuration import load
 from pykueue.core.features import Features
 from pykueue.emulation.setup import emulated_kinds, emulated_reconcilers, emulated_webhooks, node_objects
 from pykueue.ports.transport import ApiRequest, Transport
@@ -70,7 +72,7 @@ class EmbeddedCluster:
     emulation: Manager
     kubeconfig: str
     warnings: Sequence[str]
-    _running: Sequence[asyncio.Task[None]]
+    _running: list[asyncio.Task[None]]
 
     @classmethod
     @asynccontextmanager
@@ -86,7 +88,7 @@ class EmbeddedCluster:
         Raises:
             ConfigError: configuration, manifests, nodes, data directory or port cannot be used.
         """
-        config, features = read_configuration(options.config, options.feature_gates)
+        config, features = _configuration(options)
         documents, nodes = read_manifests(options.files), node_objects(options.nodes, _read_nodes(options.nodes))
         async with AsyncExitStack() as stack:
             progress("loading the state" if not options.memory else "starting with an empty state")
@@ -138,6 +140,13 @@ class EmbeddedCluster:
         for manager, task in zip((self.product, self.emulation), self._running, strict=True):
             manager.stop()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _configuration(options: UpOptions) -> tuple[Configuration, Features]:
+    """The given file, or what Kueue is shipped with: all frameworks are on."""
+    if options.config is not None:
+        return read_configuration(options.config, options.feature_gates)
+    return load(shipped_configuration(), "the shipped configuration", feature_gates=options.feature_gates)
 
 
 def _wire(

@@ -67,7 +67,7 @@ def deployment(namespace: str, image: str) -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": _metadata(_CONFIG_MAP, namespace),
-            "data": {_CONFIG_KEY: _configuration()},
+            "data": {_CONFIG_KEY: shipped_configuration()},
         },
         {"apiVersion": "v1", "kind": "Secret", "metadata": _metadata(_SECRET, namespace)},
         _service(SERVICE, namespace, {"name": "webhook", "port": 443, "targetPort": "webhook-server"}),
@@ -139,8 +139,8 @@ def _pod(image: str) -> dict[str, Any]:
     }
 
 
-def _configuration() -> str:
-    """The configuration that is shipped: the defaults, with all frameworks that this release manages."""
+def shipped_configuration() -> str:
+    """The configuration that is shipped, and what `pykueue up` runs with: the defaults, with all frameworks of this release."""
     frameworks = "".join(f"  - {name}\n" for name, framework in FRAMEWORKS.items() if framework.supported)
     return (
         "apiVersion: config.kueue.x-k8s.io/v1beta2\n"
