@@ -10,6 +10,7 @@ Source: jobs.md §7, §10, §11, §17.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -59,9 +60,9 @@ class SuspendedJob(JobIntegration):
     kept_labels: ClassVar[Sequence[str]] = ()
     """Labels of a template that belong to the kind's own controller: no part of pod sets, and left alone on restore."""
 
+    @abc.abstractmethod
     def progress(self, obj: Obj) -> Progress:
         """How far the job is."""
-        raise NotImplementedError(f"{self.name}: an integration declares its progress")
 
     def is_suspended(self, obj: Obj) -> bool:
         """Whether the job is held back."""

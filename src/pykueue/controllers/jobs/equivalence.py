@@ -98,6 +98,8 @@ def _are_equal(
 
 
 def _same(ours: Any, theirs: Any) -> bool:
+    """Whether two lists say the same; an absent one is empty."""
+    ours, theirs = ours or [], theirs or []
     return bool(ours == theirs) or bool(_canonical(ours) == _canonical(theirs))
 
 
