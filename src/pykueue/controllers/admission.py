@@ -40,7 +40,7 @@ from pykueue.controllers.core import workload as workload_controller
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
-from pykueue.core.scheduler.decisions import Admit, Decision, Evict, Pending, Preempt, Victim
+from pykueue.core.scheduler.decisions import Admit, CycleResult, Decision, Evict, Pending, Preempt, Victim
 from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
@@ -63,6 +63,8 @@ class AdmissionController:
 
     engine: AdmissionEngine
     features: Features
+    cycle_result: CycleResult | None = None
+    """What the last cycle decided, for those who count."""
     _next_token: int = 1
     _open: dict[int, Decision] = field(default_factory=dict)
     _late: list[Pending] = field(default_factory=list)
@@ -117,7 +119,7 @@ class AdmissionController:
         effects = self._write_late(reader, now)
         due = self.engine.next_cycle_at(now)
         if due is not None and due <= now:
-            result = self.engine.cycle(now)
+            result = self.cycle_result = self.engine.cycle(now)
             effects += [
                 self._effect(decision, commands)
                 for decision in result.decisions

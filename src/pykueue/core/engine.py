@@ -34,6 +34,7 @@ from pykueue.api.v1beta2 import (
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.explain import Explanation, explain
 from pykueue.core.features import Features, Gate
+from pykueue.core.measures import Measured
 from pykueue.core.queue.heads import PendingQueue
 from pykueue.core.queue.manager import QueueManager
 from pykueue.core.scheduler.assumed import as_admitted, was_released
@@ -355,6 +356,10 @@ class AdmissionEngine:
         is_parked = waiting is not None and waiting.is_parked(workload.key)
         record = waiting.recorded(item.info.equivalence) if waiting is not None and is_parked else None
         return Admissibility(None, record)
+
+    def measured(self) -> Measured:
+        """What metrics are read from; see `core/measures.py`."""
+        return Measured(self._cache, self._queues, self._workloads, self._config, self._features)
 
     def pending(self, cluster_queue: str) -> list[ObjectKey]:
         """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pykueue.api.instant import Instant
@@ -113,6 +113,10 @@ class PendingQueue:
     def ordered(self) -> list[Pending]:
         """Everything that waits, in queue order (§13.5)."""
         return sorted(self._items.values(), key=lambda item: self._key(item.info))
+
+    def items(self) -> Iterable[Pending]:
+        """Everything that waits, in no order that means anything."""
+        return self._items.values()
 
     def parked(self) -> Iterator[Pending]:
         """What waits for something to change."""
