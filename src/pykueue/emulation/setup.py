@@ -13,7 +13,9 @@ import yaml
 from pykueue.api import kinds as k
 from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
+from pykueue.emulation.deployment import DeploymentController
 from pykueue.emulation.garbage_collector import GarbageCollector
+from pykueue.emulation.job import JobController
 from pykueue.emulation.kubelet import Kubelet
 from pykueue.emulation.leaderworkerset import (
     LeaderWorkerSetController,
@@ -24,6 +26,7 @@ from pykueue.emulation.leaderworkerset import (
 from pykueue.emulation.namespaces import NamespaceController
 from pykueue.emulation.nodes import NodeController, default_nodes, read_nodes
 from pykueue.emulation.pod_scheduler import PodScheduler
+from pykueue.emulation.replicaset import ReplicaSetController
 from pykueue.emulation.statefulset import PERSISTENT_VOLUME_CLAIM, StatefulSetController
 from pykueue.ports.admission import Webhook
 from pykueue.ports.reconcile import Reconciler
@@ -60,6 +63,9 @@ def emulated_reconcilers(
         NamespaceController(namespace_content),
         GarbageCollector(owned_kinds),
         StatefulSetController(),
+        DeploymentController(),
+        ReplicaSetController(),
+        JobController(),
         LeaderWorkerSetController(),
         LeaderWorkerSetPods(),
         PodScheduler(),
