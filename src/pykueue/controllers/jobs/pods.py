@@ -63,6 +63,13 @@ class Group:
     waiting: Condition | None = None
     synced: Sequence[Command] = ()
     tidying: Sequence[Command] = ()
+    kept: Sequence[Obj] | None = None
+    """Pods that the group consists of where others were replaced; None for all of them."""
+
+    @property
+    def counted(self) -> Sequence[Obj]:
+        """The pods whose readiness counts: not those that others have replaced."""
+        return self.members if self.kept is None else self.kept
 
     @property
     def total(self) -> int:
@@ -167,6 +174,7 @@ class PodReconciler:
             group_workload.waiting_condition(workload, cleanup.n_absent),
             group_workload.synced(reader, members, workload, self._settings),
             tidying,
+            cleanup.kept,
         )
         return self._go_on(reader, rest, now)
 
@@ -229,7 +237,7 @@ class PodReconciler:
             if counts and counts != workload.status.reclaimable_pods:
                 return (reclaimable_patch(workload, counts),)
         if not desired.is_true(WorkloadCondition.FINISHED):
-            ready = len(members) >= group.total and all(pods.is_ready(pod) for pod in members)
+            ready = len(group.counted) >= group.total and all(pods.is_ready(pod) for pod in group.counted)
             desired = workloads.with_pods_ready(desired, ready=ready, settings=self._settings, now=now)
         return workloads.status_write(workload, desired, now)
 
