@@ -22,6 +22,7 @@ from pykueue.api import builtin
 from pykueue.api.errors import NotAcceptable, NotFound
 from pykueue.api.kinds import Kind
 from pykueue.apiserver.messages import HttpRequest, Response
+from pykueue.apiserver.openapi_protobuf import MEDIA_TYPES, encode_openapi_v2
 from pykueue.apiserver.resources import Resource, ResourceRegistry
 from pykueue.apiserver.schema.export import META_V1, to_openapi
 
@@ -39,6 +40,7 @@ _PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+_V2_PROTOBUF = "v2 as protobuf"
 _JSON_NAMES = ("application/json", "*/*", "application/*", "")
 
 
@@ -57,14 +59,14 @@ class OpenApi:
 
         Raises:
             NotFound: there is no such group-version.
-            NotAcceptable: the client takes protobuf alone.
+            NotAcceptable: the client takes neither JSON nor, for `/openapi/v2`, protobuf.
         """
         path = request.path.rstrip("/")
         if request.method not in {"GET", "HEAD"} or not path.startswith("/openapi/v"):
             return None
         if path not in {"/openapi/v2", "/openapi/v3"} and not path.startswith("/openapi/v3/"):
             return None
-        if not _takes_json(request.accept):
+        if not _takes_json(request.accept) and not (path == "/openapi/v2" and _takes_protobuf(request.accept)):
             raise NotAcceptable("only the following media types are accepted: application/json")
         if self._revision != self._registry.revision:
             self._documents.clear()
@@ -72,11 +74,13 @@ class OpenApi:
         if path == "/openapi/v3":
             return Response(200, self._index())
         name = path.removeprefix("/openapi/").removeprefix("v3/")
+        if name == "v2" and not _takes_json(request.accept):
+            name = _V2_PROTOBUF
         body = self._document(name)
         headers = {"ETag": f'"{_hash(body)}"'}
         if "hash" in request.query:
             headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return Response(200, body, headers=headers)
+        return Response(200, body, MEDIA_TYPES[-1] if name == _V2_PROTOBUF else "application/json", headers=headers)
 
     def _index(self) -> dict[str, Any]:
         paths = {}
@@ -86,11 +90,14 @@ class OpenApi:
         return {"paths": paths}
 
     def _document(self, name: str) -> bytes:
-        """The encoded document: `v2`, `api/v1`, `apis/apps/v1`."""
+        """The encoded document: `v2`, `v2 as protobuf`, `api/v1`, `apis/apps/v1`."""
         found = self._documents.get(name)
         if found is None:
-            made = self._v2() if name == "v2" else self._v3(name)
-            found = self._documents[name] = msgspec.json.encode(made)
+            if name == _V2_PROTOBUF:
+                found = encode_openapi_v2(self._v2())
+            else:
+                found = msgspec.json.encode(self._v2() if name == "v2" else self._v3(name))
+            self._documents[name] = found
         return found
 
     def _v3(self, name: str) -> dict[str, Any]:
@@ -142,6 +149,10 @@ def _hash(body: bytes) -> str:
 
 def _takes_json(accept: str) -> bool:
     return any(part.partition(";")[0].strip() in _JSON_NAMES for part in accept.split(","))
+
+
+def _takes_protobuf(accept: str) -> bool:
+    return any(part.partition(";")[0].strip() in MEDIA_TYPES for part in accept.split(","))
 
 
 def _define(resource: Resource, definitions: dict[str, Any], ref_prefix: str) -> None:

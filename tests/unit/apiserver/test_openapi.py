@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from pykueue.api import kinds
-from pykueue.api.errors import NotAcceptable, NotFound
+from pykueue.api.errors import InvariantError, NotAcceptable, NotFound
 from pykueue.apiserver.crd import resources_of
 from pykueue.apiserver.messages import HttpRequest
 from pykueue.apiserver.openapi import OpenApi
+from pykueue.apiserver.openapi_protobuf import encode_openapi_v2
+from pykueue.apiserver.protobuf import _fields_of
 from pykueue.apiserver.resources import Resource, ResourceRegistry
 
 THINGS = json.loads((Path(__file__).parent / "crd" / "things.json").read_text())
@@ -78,13 +80,41 @@ def test_the_former_form(registry):
     )
 
 
+def test_the_former_form_as_protobuf(registry):
+    """kubectl validates a List by version 2 in protobuf alone: the same definitions, paths and extensions are there."""
+    openapi = OpenApi(registry)
+    accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    answer = openapi.page(HttpRequest("GET", "/openapi/v2", accept=accept))
+    document = get(openapi, "/openapi/v2")
+    assert answer.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    parts = [(number, value) for number, value in _fields_of(answer.body) if number in {8, 9}]
+    (paths,), (definitions,) = ([value for number, value in parts if number == wanted] for wanted in (8, 9))
+    assert [name(entry) for _, entry in _fields_of(paths)] == list(document["paths"])
+    assert [name(entry) for _, entry in _fields_of(definitions)] == list(document["definitions"])
+    thing = next(entry for _, entry in _fields_of(definitions) if name(entry) == "com.example.v1.Thing")
+    schema = dict(_fields_of(dict(_fields_of(thing))[2]))
+    assert name(schema[31]) == "x-kubernetes-group-version-kind"
+    assert dict(_fields_of(schema[22]))[1] == b"object"
+
+
+def test_an_undeclared_key_is_not_left_out():
+    """A key that has no protobuf field is a bug that shows."""
+    with pytest.raises(InvariantError, match="sorcery in Schema"):
+        encode_openapi_v2({"definitions": {"A": {"sorcery": 1}}})
+
+
+def name(entry):
+    """The name of a Named... message."""
+    return dict(_fields_of(entry))[1].decode()
+
+
 def test_refusals(registry):
-    """Unknown group-versions are not found; protobuf is not spoken."""
+    """Unknown group-versions are not found; version 3 is not spoken in protobuf."""
     openapi = OpenApi(registry)
     assert openapi.page(HttpRequest("GET", "/apis")) is None
     with pytest.raises(NotFound):
         openapi.page(HttpRequest("GET", "/openapi/v3/apis/nope/v1"))
     with pytest.raises(NotAcceptable):
         openapi.page(
-            HttpRequest("GET", "/openapi/v2", accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+            HttpRequest("GET", "/openapi/v3", accept="application/com.github.proto-openapi.spec.v3.v1.0+protobuf")
         )
