@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import signal
 import socket
 import ssl
+import sys
 import uuid
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from prometheus_client import ProcessCollector
 
 from pykueue import __version__
 from pykueue.api.configuration import Configuration, dump_effective, unsupported
 from pykueue.api.configuration.types import LeaderElection
 from pykueue.api.conversion import convert
-from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
 from pykueue.cli import logs
 from pykueue.cli.webhook_manifests import TARGETS, webhook_configurations
@@ -31,15 +34,19 @@ from pykueue.client.http import HttpTransport, user_agent
 from pykueue.client.kubeconfig import is_in_cluster, load_access
 from pykueue.ports.transport import ApiRequest, Transport
 from pykueue.runtime.admission import WebhookSet
-from pykueue.runtime.certificates import CertificateRotator
+from pykueue.runtime.certificates import CertificateRotator, make_pair
 from pykueue.runtime.clock import SystemClock
+from pykueue.runtime.kueue_metrics import FOLLOWER, MeteredEngine
 from pykueue.runtime.lease import LeaseElector, LeaseSettings
 from pykueue.runtime.manager import Manager, ManagerOptions
-from pykueue.runtime.serving import Server, metrics, parse_address, probes
+from pykueue.runtime.scrape_auth import ScrapeAuthorizer
+from pykueue.runtime.serving import Server, is_loopback, metrics, parse_address, probes
+from pykueue.runtime.tls import CertificateFiles, apply_options
 from pykueue.runtime.webhook_server import at_url, webhook_application
 
 _log = logging.getLogger(__name__)
 _FIELD_MANAGER = "kueue"
+_METRICS_CERTIFICATES = Path("/etc/kueue/metrics/certs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,9 @@ class _Process:
         self._in_cluster = is_in_cluster()
         self._webhooks_ready = False
         self._rotator: CertificateRotator | None = None
+        self._metered = MeteredEngine(product.controller, config, product.features, self._role, build_labels())
         self._manager = Manager(
-            transport, product.reconcilers, engine=product.controller, clock=self._clock, lease=self._lease(),
+            transport, product.reconcilers, engine=self._metered, clock=self._clock, lease=self._lease(),
             options=ManagerOptions(
                 name=_FIELD_MANAGER, more_kinds=CACHED_KINDS, freeze_after_sync=True,
                 cache_sync_timeout_us=config.controller.cache_sync_timeout_us,
@@ -99,7 +107,8 @@ class _Process:
 
     async def run(self) -> None:
         """Start everything in order, and wait for the end."""
-        await self._serve_probes_and_metrics()
+        await self._serve_probes()
+        await self._serve_metrics()
         context = await self._certificates()
         running = asyncio.create_task(self._manager.run())
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -113,6 +122,12 @@ class _Process:
             synced.cancel()
         await running
 
+    def _role(self) -> str:
+        """What this replica is, for metrics."""
+        if not self._config.leader_election.leader_elect:
+            return "standalone"
+        return "leader" if self._manager.is_leading() else FOLLOWER
+
     def _lease(self) -> LeaseElector | None:
         election: LeaderElection = self._config.leader_election
         if not election.leader_elect:
@@ -120,7 +135,7 @@ class _Process:
         settings = LeaseSettings.from_configuration(election, self._config.namespace)
         return LeaseElector(self._transport, self._clock, settings, f"{socket.gethostname()}_{uuid.uuid4()}")
 
-    async def _serve_probes_and_metrics(self) -> None:
+    async def _serve_probes(self) -> None:
         health = self._config.health
         checks = {
             "certificates": lambda: self._rotator.readiness() if self._rotator else "",
@@ -131,13 +146,38 @@ class _Process:
             liveness=(health.liveness_endpoint_name or "healthz").lstrip("/"),
             readiness=(health.readiness_endpoint_name or "readyz").lstrip("/"),
         )
-        await self._serve(app, health.health_probe_bind_address)
-        await self._serve(metrics(self._manager.metrics.registry), self._config.metrics.bind_address)
+        address = parse_address(health.health_probe_bind_address, in_cluster=self._in_cluster)
+        if address is not None:
+            await self._start(Server(app, *address))
 
-    async def _serve(self, app: Any, address: str) -> None:
-        parsed = parse_address(address, in_cluster=self._in_cluster)
-        if parsed is not None:
-            await self._start(Server(app, *parsed))
+    async def _serve_metrics(self) -> None:
+        """HTTPS to whom the API server vouches for; plain to the own machine, outside of a cluster."""
+        registry = self._manager.metrics.registry
+        registry.register(self._metered.collector)
+        ProcessCollector(registry=registry)
+        address = parse_address(self._config.metrics.bind_address, in_cluster=self._in_cluster)
+        if address is None:
+            return
+        if not self._in_cluster and is_loopback(address[0]):
+            await self._start(Server(metrics(registry), *address))
+            return
+        authorizer = ScrapeAuthorizer(self._transport, self._clock)
+        app = metrics(registry, (authorizer.middleware,))
+        await self._start(Server(app, *address, self._metrics_context()))
+
+    def _metrics_context(self) -> ssl.SSLContext:
+        if not self._config.internal_cert_management.enable:
+            return self._from_files(_METRICS_CERTIFICATES)
+        # Nobody is told of its authority, as with Kueue: scrapers do not verify it, the token is what counts.
+        context = make_pair((socket.gethostname(), "localhost"), self._clock.now()).server_context()
+        apply_options(context, self._config.tls)
+        return context
+
+    def _from_files(self, folder: Path) -> ssl.SSLContext:
+        files = CertificateFiles(folder, "set internalCertManagement.enable", self._config.tls)
+        watching = asyncio.create_task(files.watch(self._clock))
+        self._stack.callback(watching.cancel)
+        return files.context
 
     async def _start(self, server: Server) -> None:
         await server.start()
@@ -147,14 +187,7 @@ class _Process:
         """Certificates of our own making, or the files of `webhook.certDir`."""
         management = self._config.internal_cert_management
         if not management.enable:
-            folder = Path(self._config.webhook.cert_dir)
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            try:
-                context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-            except OSError as error:
-                fault = f"cannot load tls.crt and tls.key: {error}; provide them or set internalCertManagement.enable"
-                raise ConfigError(str(folder), [fault]) from error
-            return context
+            return self._from_files(Path(self._config.webhook.cert_dir))
         host = urlsplit(self._webhook_url).hostname
         self._rotator = CertificateRotator(
             self._transport, self._clock, namespace=self._config.namespace, secret=management.webhook_secret_name,
@@ -166,6 +199,7 @@ class _Process:
         rotation = asyncio.create_task(self._rotator.run())
         self._stack.callback(rotation.cancel)
         assert self._rotator.context is not None
+        apply_options(self._rotator.context, self._config.tls)
         return self._rotator.context
 
     async def _register_by_url(self, ca_cert: bytes) -> None:
@@ -187,3 +221,13 @@ class _Process:
         host = server.host or ("0.0.0.0" if self._in_cluster else "127.0.0.1")  # noqa: S104 - in a pod, behind its Service
         await self._start(Server(app, host, server.port, context))
         self._webhooks_ready = True
+
+
+def build_labels() -> Mapping[str, str]:
+    """Labels of `kueue_build_info`; the one for Go's version tells Python's."""
+    return {
+        "git_version": f"v{__version__}",
+        "go_version": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"{sys.platform}/{platform.machine()}",
+    }

@@ -45,6 +45,7 @@ CACHED_KINDS: Sequence[Kind] = (
 class Product:
     """One manager's parts."""
 
+    features: Features
     engine: AdmissionEngine
     controller: AdmissionController
     reconcilers: Sequence[Reconciler]
@@ -77,7 +78,7 @@ def assemble(config: Configuration, features: Features) -> Product:
         WorkloadWebhook(features),
         *job_webhooks(settings),
     ]
-    return Product(engine, AdmissionController(engine, features), reconcilers, webhooks)
+    return Product(features, engine, AdmissionController(engine, features), reconcilers, webhooks)
 
 
 def read_configuration(

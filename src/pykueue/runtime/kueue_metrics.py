@@ -163,6 +163,7 @@ class MeteredEngine:
         if kind == CLUSTER_QUEUE:
             self.collector.forget(cluster_queue=name)
             self.collector.forget(preempting_cluster_queue=name)
+            self._skips = {queue: count for queue, count in self._skips.items() if queue != name}
         elif kind == COHORT:
             self.collector.forget(cohort=name)
         elif kind == LOCAL_QUEUE:

@@ -1,17 +1,19 @@
 """Probes and metrics over HTTP.
 
 `/healthz` answers while the process turns; `/readyz` when every check passes, else with the name and words of those that do not;
-`/metrics` with the manager's series. Addresses are read as Go's: `:8081` means all interfaces, which is right in a pod; outside of
+`/metrics` with the manager's series, to whom `scrape_auth.py` lets through. Addresses are read as Go's: `:8081` means all interfaces, which is right in a pod; outside of
 a cluster it means loopback here, so that a laptop does not serve its network. `0` or nothing switches a server off.
 Source: config.md §7.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -60,13 +62,26 @@ def probes(checks: Mapping[str, Check], *, liveness: str = "healthz", readiness:
     return app
 
 
-def metrics(registry: CollectorRegistry) -> web.Application:
-    """The application that answers scrapes."""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def metrics(registry: CollectorRegistry, middlewares: Sequence[Middleware] = ()) -> web.Application:
+    """The application that answers scrapes.
+
+    Args:
+        registry: what is shown.
+        middlewares: put before it, such as `ScrapeAuthorizer.middleware`.
+    """
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
+    app = web.Application(middlewares=middlewares)
     app.router.add_get("/metrics", scrape)
     return app
 
