@@ -121,9 +121,10 @@ class AdmissionController:
         if due is not None and due <= now:
             result = self.cycle_result = self.engine.cycle(now)
             effects += [
-                self._effect(decision, commands)
+                self._effect(part, commands)
                 for decision in result.decisions
-                if (commands := self._commands(decision, now))
+                for part in _parts(decision)
+                if (commands := self._commands(part, now))
             ]
             self._note_changes(now)
         return effects
@@ -247,7 +248,9 @@ class AdmissionController:
             writes.append(_emit(workload, "Warning", reason, decision.message))
         return tuple(writes)
 
-    def _preempt(self, decision: Preempt, now: Instant) -> tuple[Command, ...]:
+    @staticmethod
+    def _preempt(decision: Preempt, now: Instant) -> tuple[Command, ...]:
+        """The victims' side; the preemptor's is written beside it (`_parts`)."""
         victims = [victim for victim in decision.victims if not victim.is_evicted]
         evictions: list[Command] = [
             admission_patch(v.workload, transitions.preempt(v.workload, v.reason, v.message, now), now) for v in victims
@@ -255,8 +258,12 @@ class AdmissionController:
         notes: list[Command] = []
         for victim in victims:
             notes.extend(_victim_events(victim, decision))
-        done: tuple[Command, ...] = (Together(tuple(evictions)),) if evictions else ()
-        return (*done, *notes, *self._pending(decision.pending, now))
+        return (Together(tuple(evictions)), *notes) if evictions else ()
+
+
+def _parts(decision: Decision) -> tuple[Decision, ...]:
+    """A preemption is two writes that may fail on their own: the victims', and the preemptor's."""
+    return (decision, decision.pending) if isinstance(decision, Preempt) else (decision,)
 
 
 def _victim_events(victim: Victim, decision: Preempt) -> Sequence[Command]:

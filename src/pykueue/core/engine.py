@@ -300,7 +300,15 @@ class AdmissionEngine:
         if spec is None:
             return None
         queue = self._cache.queue(spec.spec.cluster_queue)
-        return local_queue_view(spec, queue, self._cache.local_tallies.get(key), self._queues.pending_in(key))
+        pending = self._queues.pending_in(key) if queue is not None else self._stranded(key)
+        return local_queue_view(spec, queue, self._cache.local_tallies.get(key), pending)
+
+    def _stranded(self, local: ObjectKey) -> int:
+        """Workloads of a LocalQueue that leads nowhere: they wait, though no ClusterQueue knows of them."""
+        if not self._queues.is_open(local):
+            return 0
+        waiting = (self._workloads[key] for key in self._by_local.get(local, ()))
+        return sum(not has_quota(w) and is_queueable(w, self._features) for w in waiting)
 
     def cohort_status(self, name: str) -> CohortView | None:
         """Status of an explicit Cohort; None if there is none."""
@@ -387,6 +395,10 @@ class AdmissionEngine:
         else:
             self._workloads[key] = new
             self._by_local.setdefault(_local_queue(new), {})[key] = None
+        for local in {_local_queue(w): None for w in (old, new) if w is not None}:
+            spec = self._queues.local_queues.get(local)
+            if spec is not None and self._cache.queue(spec.spec.cluster_queue) is None:
+                self._changed[1][local] = None
 
     def _queue(self, workload: Workload, now: Instant) -> None:
         """Let a Workload without quota wait where it belongs, or nowhere."""
