@@ -10,15 +10,13 @@ from collections.abc import Mapping
 import msgspec
 
 from pykueue.api.configuration.frameworks import FRAMEWORKS
-from pykueue.api.configuration.types import Configuration
+from pykueue.api.configuration.types import Configuration, TLSOptions
 
 _WITHOUT_EFFECT: Mapping[str, str] = {
     "pprof_bind_address": "there is no Go profile to serve",
-    "controller.group_kind_concurrency": "all reconcilers share one loop",
-    "controller.cache_sync_timeout_us": "the manager waits for its caches as long as it takes",
-    "tls": "servers use TLS 1.2 or newer with the defaults of the Python runtime",
+    "controller.group_kind_concurrency": "all reconcilers share one loop, which has no workers to share out",
+    "tls.curve_preferences": "curves are those of the Python runtime's OpenSSL",
     "metrics.custom_labels": "metrics have their standard labels only",
-    "metrics.local_queue_metrics.local_queue_selector": "metrics are kept for all LocalQueues",
     "multi_kueue": "MultiKueue is not part of this release",
     "integrations.external_frameworks": "owners of external kinds are not searched",
     "resources.device_class_mappings": "dynamic resource allocation is not part of this release",
@@ -44,14 +42,15 @@ def unsupported(config: Configuration) -> list[str]:
 
 
 def _at(value: object, path: str) -> object:
+    """The value at a path; a part that is absent says what its defaults say."""
     for step in path.split("."):
-        value = getattr(value, step)
+        value = getattr(value if value is not None else TLSOptions(), step)
     return value
 
 
 def _wire_path(path: str) -> str:
     steps: list[str] = []
-    struct: object = Configuration()
+    struct: object = Configuration(tls=TLSOptions())
     for step in path.split("."):
         assert isinstance(struct, msgspec.Struct)
         names = {field.name: field.encode_name for field in msgspec.structs.fields(struct)}

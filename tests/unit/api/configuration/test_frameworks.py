@@ -4,6 +4,7 @@ import pytest
 
 from pykueue.api.configuration import Configuration, decode, unsupported
 from pykueue.api.configuration.frameworks import parse_external, with_implied
+from pykueue.api.configuration.types import TLSOptions
 
 V2 = "apiVersion: config.kueue.x-k8s.io/v1beta2\nkind: Configuration\n"
 
@@ -32,13 +33,14 @@ def test_external_frameworks_have_three_parts(text, good):
 def test_the_default_has_full_effect():
     """No warning without cause."""
     assert unsupported(Configuration()) == []
+    assert unsupported(Configuration(tls=TLSOptions(min_version="VersionTLS13"))) == []
 
 
 def test_what_has_no_effect_is_told_by_its_wire_path():
     """Fields and frameworks, with the reason."""
-    config, faults = decode(V2 + "controller: {cacheSyncTimeout: 1000}\nintegrations: {frameworks: [ray.io/rayjob]}")
+    config, faults = decode(V2 + "tls: {curvePreferences: [23]}\nintegrations: {frameworks: [ray.io/rayjob]}")
     assert faults == []
     assert unsupported(config) == [
-        "controller.cacheSyncTimeout has no effect: the manager waits for its caches as long as it takes",
+        "tls.curvePreferences has no effect: curves are those of the Python runtime's OpenSSL",
         "integrations.frameworks: ray.io/rayjob is known but its jobs are not managed in this release",
     ]
