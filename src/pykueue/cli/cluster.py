@@ -124,7 +124,8 @@ class EmbeddedCluster:
         """Wait until both managers see everything; their failure is ours."""
         waits = [asyncio.create_task(m.wait_until_synced()) for m in (self.product, self.emulation)]
         both = asyncio.ensure_future(asyncio.gather(*waits))
-        await asyncio.wait({both, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {both, *self._running}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         for task in self._running:
             if task.done():
                 task.result()

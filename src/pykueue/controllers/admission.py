@@ -13,12 +13,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import msgspec
 
 from pykueue.api import kinds, objects
-from pykueue.api.commands import Command, Emit, Together
+from pykueue.api.commands import Command, Emit
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.errors import NotFound, PykueueError
 from pykueue.api.events import Change, ObjectEvent
@@ -45,6 +45,7 @@ from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
 STATUS_DELAY_US = 200_000
+EVICTION_TRIES_MAX = 5
 NEVER = Instant(0)
 _TYPED: dict[Kind, type[KueueObject]] = {
     kinds.CLUSTER_QUEUE: ClusterQueue,
@@ -57,6 +58,24 @@ _TYPED: dict[Kind, type[KueueObject]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """One victim's side of a preemption.
+
+    Attributes:
+        preemption: that asks for it.
+        victim: as it was when it was chosen, or as it is now when it is tried again.
+        n_tries: how often it was tried before.
+    """
+
+    preemption: Preempt
+    victim: Victim
+    n_tries: int = 0
+
+
+Act: TypeAlias = Admit | Pending | Evict | Eviction
+
+
 @dataclass(slots=True)
 class AdmissionController:
     """Drives an `AdmissionEngine` on behalf of the loop."""
@@ -66,8 +85,8 @@ class AdmissionController:
     cycle_result: CycleResult | None = None
     """What the last cycle decided, for those who count."""
     _next_token: int = 1
-    _open: dict[int, Decision] = field(default_factory=dict)
-    _late: list[Pending] = field(default_factory=list)
+    _open: dict[int, Act] = field(default_factory=dict)
+    _late: list[Pending | Eviction] = field(default_factory=list)
     _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
     _now: Instant = NEVER
 
@@ -121,10 +140,10 @@ class AdmissionController:
         if due is not None and due <= now:
             result = self.cycle_result = self.engine.cycle(now)
             effects += [
-                self._effect(part, commands)
+                self._effect(act, commands)
                 for decision in result.decisions
-                for part in _parts(decision)
-                if (commands := self._commands(part, now))
+                for act in _acts(decision)
+                if (commands := self._commands(act, now))
             ]
             self._note_changes(now)
         return effects
@@ -138,11 +157,8 @@ class AdmissionController:
         match decision:
             case Admit():
                 self.engine.forget(decision.key, now, requeue=not isinstance(error, NotFound))
-            case Preempt():
-                for victim in decision.victims:
-                    if not victim.is_evicted:
-                        self.engine.preemption_failed(victim.key, now)
-                self._late.append(dataclasses.replace(decision.pending, message=decision.failed_message))
+            case Eviction():
+                self._eviction_failed(decision, error, now)
             case Evict():
                 self.engine.preemption_failed(decision.key, now)
             case Pending():
@@ -152,6 +168,17 @@ class AdmissionController:
                 assert_never(decision)
         self._note_changes(now)
 
+    def _eviction_failed(self, eviction: Eviction, error: PykueueError, now: Instant) -> None:
+        """A victim that changed meanwhile is tried again as it is now; one that cannot be written is given up."""
+        if isinstance(error, NotFound):
+            return
+        if eviction.n_tries < EVICTION_TRIES_MAX:
+            self._late.append(dataclasses.replace(eviction, n_tries=eviction.n_tries + 1))
+            return
+        self.engine.preemption_failed(eviction.victim.key, now)
+        preemption = eviction.preemption
+        self._late.append(dataclasses.replace(preemption.pending, message=preemption.failed_message))
+
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         """See `ports.engine.Engine`."""
         due = [woken for woken, at in self._dirty.items() if at <= self._now]
@@ -160,18 +187,15 @@ class AdmissionController:
         return due
 
     def _write_late(self, reader: Reader, now: Instant) -> list[EngineEffect]:
-        """Say again what could not be said, on the Workload as it is now; what has quota by now needs no excuse."""
+        """Say again what could not be said, on the Workloads as they are now."""
         late, self._late = self._late, []
         effects = []
-        for decision in late:
-            found = reader.get(WORKLOAD, decision.key.namespace, decision.key.name)
+        for act in late:
+            before = act.workload if isinstance(act, Pending) else act.victim.workload
+            found = reader.get(WORKLOAD, before.metadata.namespace, before.name)
             workload = reader.typed(Workload, found) if found is not None else None
-            if workload is None or workload.uid != decision.workload.uid:
-                continue
-            if workload.is_true(WorkloadCondition.QUOTA_RESERVED) or not workload.spec.active:
-                continue
-            again = dataclasses.replace(decision, workload=workload)
-            if commands := self._pending(again, now):
+            again = _again(act, workload) if workload is not None and workload.uid == before.uid else None
+            if again is not None and (commands := self._commands(again, now)):
                 effects.append(self._effect(again, commands))
         return effects
 
@@ -187,21 +211,21 @@ class AdmissionController:
         for key in changed.workloads:
             self._dirty.setdefault((workload_controller.NAME, key), now)
 
-    def _effect(self, decision: Decision, commands: tuple[Command, ...]) -> EngineEffect:
+    def _effect(self, act: Act, commands: tuple[Command, ...]) -> EngineEffect:
         token, self._next_token = self._next_token, self._next_token + 1
-        self._open[token] = decision
+        self._open[token] = act
         return EngineEffect(token, commands)
 
     # --- decisions as commands ---------------------------------------------------------------------------------------
 
-    def _commands(self, decision: Decision, now: Instant) -> tuple[Command, ...]:
+    def _commands(self, decision: Act, now: Instant) -> tuple[Command, ...]:
         match decision:
             case Admit():
                 return self._admit(decision, now)
             case Pending():
                 return self._pending(decision, now)
-            case Preempt():
-                return self._preempt(decision, now)
+            case Eviction():
+                return _eviction(decision, now)
             case Evict():
                 evicted = transitions.evict(decision.workload, decision.reason, decision.message, now)
                 reason = transitions.eviction_event_reason(decision.reason)
@@ -248,30 +272,34 @@ class AdmissionController:
             writes.append(_emit(workload, "Warning", reason, decision.message))
         return tuple(writes)
 
-    @staticmethod
-    def _preempt(decision: Preempt, now: Instant) -> tuple[Command, ...]:
-        """The victims' side; the preemptor's is written beside it (`_parts`)."""
-        victims = [victim for victim in decision.victims if not victim.is_evicted]
-        evictions: list[Command] = [
-            admission_patch(v.workload, transitions.preempt(v.workload, v.reason, v.message, now), now) for v in victims
-        ]
-        notes: list[Command] = []
-        for victim in victims:
-            notes.extend(_victim_events(victim, decision))
-        return (Together(tuple(evictions)), *notes) if evictions else ()
+
+def _acts(decision: Decision) -> tuple[Act, ...]:
+    """A preemption is several writes that may fail on their own: each victim's, and the preemptor's."""
+    if not isinstance(decision, Preempt):
+        return (decision,)
+    evictions = (Eviction(decision, victim) for victim in decision.victims if not victim.is_evicted)
+    return (*evictions, decision.pending)
 
 
-def _parts(decision: Decision) -> tuple[Decision, ...]:
-    """A preemption is two writes that may fail on their own: the victims', and the preemptor's."""
-    return (decision, decision.pending) if isinstance(decision, Preempt) else (decision,)
+def _again(act: Pending | Eviction, workload: Workload) -> Pending | Eviction | None:
+    """The act on the Workload as it is now; None if it is not called for any more."""
+    has_quota = workload.is_true(WorkloadCondition.QUOTA_RESERVED)
+    if isinstance(act, Pending):
+        return dataclasses.replace(act, workload=workload) if not has_quota and workload.spec.active else None
+    if not has_quota or workload.is_true(WorkloadCondition.EVICTED):
+        return None
+    return dataclasses.replace(act, victim=dataclasses.replace(act.victim, workload=workload))
 
 
-def _victim_events(victim: Victim, decision: Preempt) -> Sequence[Command]:
+def _eviction(eviction: Eviction, now: Instant) -> tuple[Command, ...]:
+    victim, preemptor = eviction.victim, eviction.preemption.pending.workload
+    evicted = transitions.preempt(victim.workload, victim.reason, victim.message, now)
     reason = transitions.eviction_event_reason(Reason.PREEMPTED)
     return (
+        admission_patch(victim.workload, evicted, now),
         _emit(victim.workload, "Normal", reason, victim.message),
         _emit(victim.workload, "Normal", "Preempted", victim.event_note),
-        _emit(decision.pending.workload, "Normal", "PreemptedWorkload", victim.preemptor_note),
+        _emit(preemptor, "Normal", "PreemptedWorkload", victim.preemptor_note),
     )
 
 
