@@ -26,9 +26,8 @@ from pykueue import __version__
 from pykueue.api.configuration import Configuration, dump_effective, unsupported
 from pykueue.api.configuration.types import LeaderElection
 from pykueue.api.conversion import convert
-from pykueue.api.kinds import Kind
 from pykueue.cli import logs
-from pykueue.cli.webhook_manifests import TARGETS, webhook_configurations
+from pykueue.cli.webhook_manifests import webhook_configurations
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, Product, assemble, read_configuration
 from pykueue.client.http import HttpTransport, user_agent
 from pykueue.client.kubeconfig import is_in_cluster, load_access
@@ -215,9 +214,8 @@ class _Process:
         own = WebhookSet(
             WEBHOOK_CONFIGURATION, self._product.webhooks, self._manager.reader, ("kube-system", self._config.namespace)
         )
-        idle: list[Kind] = [target.kind for target in TARGETS]
         server = self._config.webhook
-        app = webhook_application([own], convert, idle)
+        app = webhook_application([own], convert)
         host = server.host or ("0.0.0.0" if self._in_cluster else "127.0.0.1")  # noqa: S104 - in a pod, behind its Service
         await self._start(Server(app, host, server.port, context))
         self._webhooks_ready = True

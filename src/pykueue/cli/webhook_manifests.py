@@ -1,109 +1,80 @@
 """The two webhook configurations, as data (spec: webhooks.md §1).
 
-Only kinds that this release answers for are listed: every webhook fails closed, so one that nobody serves would block its kind.
+They say what the webhooks of `wiring.py` declare of themselves, under the names and paths by which the webhook server knows them. Only kinds that
+this release answers for are listed: every webhook fails closed, so one that nobody serves would block its kind.
 The certificate authority is put in by the manager when it has made its certificates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pykueue.api import kinds
-from pykueue.api.kinds import Kind
+from pykueue.api.configuration import Configuration
+from pykueue.cli.wiring import make_webhooks
+from pykueue.core.features import Features
+from pykueue.integrations.settings import JobSettings
+from pykueue.ports.admission import Operation, Webhook
+from pykueue.runtime.admission import mutating_name, validating_name
+from pykueue.runtime.webhook_server import mutating_path, validating_path
 
 SERVICE = "kueue-webhook-service"
 MUTATING = "kueue-mutating-webhook-configuration"
 VALIDATING = "kueue-validating-webhook-configuration"
 
-_CREATE, _BOTH = ("CREATE",), ("CREATE", "UPDATE")
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """One kind with webhooks.
-
-    Attributes:
-        kind: what is sent.
-        mutating: operations that are defaulted; empty for none.
-        validated: resources that are validated, if not the plural alone.
-        job: subject to the namespace selector.
-    """
-
-    kind: Kind
-    mutating: Sequence[str] = _CREATE
-    validated: Sequence[str] = ()
-    job: bool = True
-
-
-TARGETS = (
-    _Target(kinds.CLUSTER_QUEUE, job=False),
-    _Target(kinds.COHORT, mutating=(), job=False),
-    _Target(kinds.RESOURCE_FLAVOR, job=False),
-    _Target(kinds.WORKLOAD, validated=("workloads", "workloads/status"), job=False),
-    _Target(kinds.JOB),
-    _Target(kinds.POD),
-    _Target(kinds.DEPLOYMENT, mutating=_BOTH),
-    _Target(kinds.STATEFUL_SET, mutating=_BOTH),
-    _Target(kinds.LEADER_WORKER_SET, mutating=_BOTH),
-)
-
 
 def webhook_configurations(namespace: str) -> list[dict[str, Any]]:
     """The mutating and the validating configuration for a manager in this namespace."""
+    webhooks = make_webhooks(JobSettings(Configuration(), Features()))
     return [
-        _configuration("MutatingWebhookConfiguration", MUTATING, _mutating(namespace)),
-        _configuration("ValidatingWebhookConfiguration", VALIDATING, _validating(namespace)),
+        _configuration("MutatingWebhookConfiguration", MUTATING, [*_mutating(webhooks, namespace)]),
+        _configuration("ValidatingWebhookConfiguration", VALIDATING, [*_validating(webhooks, namespace)]),
     ]
 
 
-def webhook_path(verb: str, kind: Kind) -> str:
-    """Path of a webhook: `/mutate-batch-v1-job`, `/validate--v1-pod`."""
-    return f"/{verb}-{kind.group.replace('.', '-')}-{kind.version}-{kind.kind.lower()}"
+def _mutating(webhooks: Sequence[Webhook], namespace: str) -> Iterable[dict[str, Any]]:
+    for webhook in webhooks:
+        if webhook.mutating_operations:
+            rule = _rule(webhook, webhook.mutating_operations, ())
+            yield _entry(webhook, namespace, mutating_name(webhook.kind), mutating_path(webhook.kind), rule)
 
 
-def _mutating(namespace: str) -> Iterator[dict[str, Any]]:
-    for target in TARGETS:
-        if target.mutating:
-            yield _webhook("mutate", target, namespace, operations=target.mutating, resources=[target.kind.plural])
+def _validating(webhooks: Sequence[Webhook], namespace: str) -> Iterable[dict[str, Any]]:
+    for webhook in webhooks:
+        if webhook.validating_operations:
+            rule = _rule(webhook, webhook.validating_operations, webhook.validated_subresources)
+            yield _entry(webhook, namespace, validating_name(webhook.kind), validating_path(webhook.kind), rule)
 
 
-def _validating(namespace: str) -> Iterator[dict[str, Any]]:
-    for target in TARGETS:
-        resources = target.validated or [target.kind.plural]
-        yield _webhook("validate", target, namespace, operations=_BOTH, resources=resources)
-
-
-def _configuration(kind: str, name: str, webhooks: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,
         "metadata": {"name": name},
-        "webhooks": list(webhooks),
+        "webhooks": webhooks,
     }
 
 
-def _webhook(
-    verb: str, target: _Target, namespace: str, *, operations: Sequence[str], resources: Sequence[str]
-) -> dict[str, Any]:
-    kind = target.kind
-    rule: Mapping[str, Any] = {
+def _rule(webhook: Webhook, operations: Sequence[Operation], subresources: Sequence[str]) -> dict[str, Any]:
+    kind = webhook.kind
+    return {
         "apiGroups": [kind.group],
         "apiVersions": [kind.version],
-        "operations": list(operations),
-        "resources": list(resources),
+        "operations": [operation.value for operation in operations],
+        "resources": [kind.plural, *(f"{kind.plural}/{subresource}" for subresource in subresources)],
     }
-    service = {"name": SERVICE, "namespace": namespace, "path": webhook_path(verb, kind)}
-    webhook: dict[str, Any] = {
-        "name": f"{verb[0]}{kind.kind.lower()}.kb.io",
+
+
+def _entry(webhook: Webhook, namespace: str, name: str, path: str, rule: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": name,
         "admissionReviewVersions": ["v1"],
-        "clientConfig": {"service": service},
+        "clientConfig": {"service": {"name": SERVICE, "namespace": namespace, "path": path}},
         "failurePolicy": "Fail",
         "rules": [rule],
         "sideEffects": "None",
     }
-    if target.job:
+    if webhook.skips_system_namespaces:
         excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", namespace]}
-        webhook["namespaceSelector"] = {"matchExpressions": [excluded]}
-    return webhook
+        entry["namespaceSelector"] = {"matchExpressions": [excluded]}
+    return entry

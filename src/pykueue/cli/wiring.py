@@ -71,14 +71,20 @@ def assemble(config: Configuration, features: Features) -> Product:
         InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use, kinds.RESOURCE_FLAVOR, in_use.topology_of),
         *job_reconcilers(settings),
     ]
-    webhooks: list[Webhook] = [
+    controller = AdmissionController(engine, features)
+    return Product(features, engine, controller, reconcilers, make_webhooks(settings))
+
+
+def make_webhooks(settings: JobSettings) -> Sequence[Webhook]:
+    """Every webhook, one per kind; those of frameworks that are off admit everything, for their kinds are registered too."""
+    features = settings.features
+    return (
         ClusterQueueWebhook(features),
         CohortWebhook(),
         ResourceFlavorWebhook(),
         WorkloadWebhook(features),
         *job_webhooks(settings),
-    ]
-    return Product(features, engine, AdmissionController(engine, features), reconcilers, webhooks)
+    )
 
 
 def read_configuration(

@@ -1,15 +1,15 @@
 """Webhooks behind TLS: `AdmissionReview` and `ConversionReview` v1, at the paths that the shipped configurations name.
 
 A mutating webhook answers with a JSON patch from the object as it came to the object as it should be; a refusal has code 403 and
-the text alone: the API server puts the webhook's name before it. Paths of kinds whose integration is switched off are
-served as well and admit everything, since the configurations always name them. Source: webhooks.md §1, §2.
+the text alone: the API server puts the webhook's name before it. Webhooks of kinds whose integration is switched off are given
+as well, and admit everything: the configurations always name them. Source: webhooks.md §1, §2.
 """
 
 from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,27 +37,18 @@ def validating_path(kind: Kind) -> str:
     return f"/validate-{kind.group.replace('.', '-')}-{kind.version}-{kind.kind.lower()}"
 
 
-def webhook_application(
-    sets: Sequence[WebhookSet], convert: Converter | None = None, idle_kinds: Iterable[Kind] = ()
-) -> web.Application:
+def webhook_application(sets: Sequence[WebhookSet], convert: Converter | None = None) -> web.Application:
     """The application that answers an API server.
 
     Args:
         sets: the webhooks, with the caches they look at.
         convert: between versions of our kinds; None serves no `/convert`.
-        idle_kinds: kinds that are admitted unchanged.
     """
     app = web.Application(client_max_size=_BODY_BYTES_MAX)
-    served = set()
     for registered in sets:
         for webhook in registered.webhooks:
-            served.add(webhook.kind)
             app.router.add_post(mutating_path(webhook.kind), _admission(registered, webhook, mutating=True))
             app.router.add_post(validating_path(webhook.kind), _admission(registered, webhook, mutating=False))
-    for kind in idle_kinds:
-        if kind not in served:
-            app.router.add_post(mutating_path(kind), _admit_all)
-            app.router.add_post(validating_path(kind), _admit_all)
     if convert is not None:
         app.router.add_post("/convert", _conversion(convert))
     return app
@@ -120,12 +111,6 @@ def _admission(registered: WebhookSet, webhook: Webhook, *, mutating: bool) -> C
         return _send("admission.k8s.io/v1", "AdmissionReview", response)
 
     return answer
-
-
-async def _admit_all(raw: web.Request) -> web.Response:
-    review = await _read(raw)
-    response = {"uid": review["request"].get("uid", ""), "allowed": True}
-    return _send("admission.k8s.io/v1", "AdmissionReview", response)
 
 
 def _conversion(convert: Converter) -> Callable[[web.Request], Any]:
