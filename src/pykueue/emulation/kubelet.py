@@ -23,6 +23,8 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 FAKE_NODE_ANNOTATION = "kwok.x-k8s.io/node"
 NODE_PODS = "node"
 """Index of pods by the node they are bound to."""
+TERMINATION_US = 50_000
+"""How long it takes until a deleted pod is gone; its grace period is never used up."""
 
 
 def node_pods_index() -> Index:
@@ -46,8 +48,8 @@ class Kubelet:
     name = "kubelet"
 
     def watches(self) -> Sequence[Watch]:
-        """Bound pods, and nodes that appear."""
-        return (Watch(POD, _bound), Watch(NODE, _on_node))
+        """Bound pods, pods that are deleted (a little later: others react to what is on its way out), and nodes that appear."""
+        return (Watch(POD, _bound), Watch(POD, _leaving, TERMINATION_US), Watch(NODE, _on_node))
 
     def indexes(self) -> Sequence[Index]:
         """Pods by node."""
@@ -130,8 +132,16 @@ def _container(container: Any, state: dict[str, Any], pod: Obj) -> dict[str, Any
 
 def _bound(event: ObjectEvent, reader: Reader) -> list[ObjectKey]:
     del reader
-    is_bound = event.change is not Change.DELETED and get_path(event.new, "spec", "nodeName")
-    return [objects.key(event.new)] if is_bound else []
+    return [objects.key(event.new)] if _is_bound(event) and not objects.is_deleting(event.new) else []
+
+
+def _leaving(event: ObjectEvent, reader: Reader) -> list[ObjectKey]:
+    del reader
+    return [objects.key(event.new)] if _is_bound(event) and objects.is_deleting(event.new) else []
+
+
+def _is_bound(event: ObjectEvent) -> bool:
+    return event.change is not Change.DELETED and bool(get_path(event.new, "spec", "nodeName"))
 
 
 def _on_node(event: ObjectEvent, reader: Reader) -> list[ObjectKey]:

@@ -157,7 +157,7 @@ def _leader_set(lws: Obj, stored: Obj | None) -> LeaderSet | None:
 
 
 def _group(reader: Reader, lws: Obj, index: int, hash_: str) -> Replica | None:
-    """State of a group; None if it has no leader pod."""
+    """State of a group; None if it has no leader pod, or not yet the workers that belong to it."""
     namespace, leader_name = objects.namespace(lws), f"{objects.name(lws)}-{index}"
     leader = reader.get(POD, namespace, leader_name)
     if leader is None or objects.labels(leader).get(names.WORKER_INDEX) != "0":
@@ -168,7 +168,7 @@ def _group(reader: Reader, lws: Obj, index: int, hash_: str) -> Replica | None:
         return Replica(ready, updated)
     workers = reader.get(STATEFUL_SET, namespace, leader_name)
     if workers is None or parts.controller_uid(workers) != objects.uid(leader):
-        return Replica(ready=False, updated=False)
+        return None
     return Replica(
         ready and is_worker_set_ready(workers),
         updated and objects.labels(workers).get(names.REVISION) == hash_,

@@ -31,7 +31,8 @@ class Observed:
     """What the status tells of.
 
     Attributes:
-        groups: state of each group with a leader pod, by index; None where there is none. Surge groups included.
+        groups: state of each group with a leader pod and its workers, by index; None where there is none. Surge groups
+            included.
         partition: of the set's own rollout configuration.
         leader_set_replicas: `status.replicas` of the leader StatefulSet.
     """
@@ -49,9 +50,10 @@ def status(lws: Obj, seen: Observed, now: Instant) -> tuple[Command, ...]:
     wanted = _wanted(lws, seen)
     changed = next((new for c in wanted if (new := _set(conditions, c, now)) is not None), None)
     fields: dict[str, Any] = {
-        "replicas": seen.leader_set_replicas,
-        "readyReplicas": n_ready,
-        "updatedReplicas": sum(g.updated for g in existing),
+        # A count of zero is an absent field.
+        "replicas": seen.leader_set_replicas or None,
+        "readyReplicas": n_ready or None,
+        "updatedReplicas": sum(g.updated for g in existing) or None,
         "observedGeneration": objects.generation(lws),
         "hpaPodSelector": f"{names.SET_NAME}={objects.name(lws)},{names.WORKER_INDEX}=0",
     }

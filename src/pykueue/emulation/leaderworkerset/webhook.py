@@ -10,6 +10,7 @@ from pykueue.api import fields, objects
 from pykueue.api.errors import FieldError
 from pykueue.api.kinds import LEADER_WORKER_SET
 from pykueue.api.objects import Obj, get_path
+from pykueue.api.quantity import parse_quantity
 from pykueue.emulation import parts
 from pykueue.emulation.leaderworkerset import names
 from pykueue.ports.admission import AdmissionRequest, Operation
@@ -20,6 +21,9 @@ _PODS_MAX = 2_147_483_647
 _ROLLING = "spec.rolloutStrategy.rollingUpdateConfiguration"
 _SUBGROUP = "spec.leaderWorkerTemplate.SubGroupPolicy.subGroupSize"
 _PERCENT = re.compile(r"[0-9]+%")
+_QUANTITY_MAPS = frozenset({"requests", "limits", "overhead"})
+_QUANTITIES = frozenset({"sizeLimit", "divisor"})
+_TEXT_MAPS = frozenset({"labels", "annotations", "nodeSelector", "matchLabels"})
 _BOTH = (Operation.CREATE, Operation.UPDATE)
 
 
@@ -47,9 +51,13 @@ class LeaderWorkerSetWebhook:
 
 
 def with_defaults(lws: Obj) -> Obj:
-    """The set with its defaults; itself if it has them."""
+    """The set with its defaults; itself if it has them.
+
+    Quantities of its templates become canonical text: LeaderWorkerSet's own webhook writes the whole object back from typed
+    fields, and that is how they are seen in a cluster.
+    """
     spec = dict(lws.get("spec") or {})
-    group = dict(spec.get("leaderWorkerTemplate") or {})
+    group = dict(_with_canonical_quantities(spec.get("leaderWorkerTemplate") or {}))
     policy = group.get("restartPolicy") or "RecreateGroupOnPodRestart"
     group["restartPolicy"] = "None" if policy == "Default" else policy
     spec["leaderWorkerTemplate"] = group
@@ -61,6 +69,31 @@ def with_defaults(lws: Obj) -> Obj:
     if get_path(spec, "networkConfig", "subdomainPolicy") is None:
         spec["networkConfig"] = {**(spec.get("networkConfig") or {}), "subdomainPolicy": "Shared"}
     return lws if spec == lws.get("spec") else {**lws, "spec": spec}
+
+
+def _with_canonical_quantities(value: Any, key: str = "") -> Any:
+    """A part of a template with its quantities as canonical text; what is no quantity stays, for validation to refuse."""
+    if key in _TEXT_MAPS:
+        return value
+    if isinstance(value, Mapping):
+        if key in _QUANTITY_MAPS:
+            return {name: _canonical(amount) for name, amount in value.items()}
+        return {
+            name: _canonical(held) if name in _QUANTITIES else _with_canonical_quantities(held, name)
+            for name, held in value.items()
+        }
+    if isinstance(value, list):
+        return [_with_canonical_quantities(item) for item in value]
+    return value
+
+
+def _canonical(amount: Any) -> Any:
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float):
+        return amount
+    try:
+        return str(parse_quantity(amount))
+    except ValueError:
+        return amount
 
 
 def _general(lws: Obj) -> Iterator[FieldError]:
