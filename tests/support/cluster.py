@@ -62,7 +62,9 @@ class Cluster:
         self.errors: list[str] = []
         self.story: list[str] = []
         self._numbers = itertools.count(1)
-        sources = Sources(lambda: self.now, lambda: f"uid-{next(self._numbers):06}", lambda: f"{next(self._numbers):05}")
+        sources = Sources(
+            lambda: self.now, lambda: f"uid-{next(self._numbers):06}", lambda: f"{next(self._numbers):05}"
+        )
         self.server = EmbeddedApiServer(sources=sources)
         self.reader = Indexer()
         for definition in [leaderworkerset_crd()] if definitions is None else definitions:
@@ -89,12 +91,27 @@ class Cluster:
         return self.run(Create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": meta}))
 
     def patch(
-        self, kind: Kind, name: str, body: Any, *, subresource: str = "", type_: PatchType = PatchType.MERGE, namespace: str = "default"
+        self,
+        kind: Kind,
+        name: str,
+        body: Any,
+        *,
+        subresource: str = "",
+        type_: PatchType = PatchType.MERGE,
+        namespace: str = "default",
     ) -> Obj:
         """Patch an object."""
         return self.run(Patch(kind, self.key(kind, name, namespace), body, type_, subresource))
 
-    def delete(self, kind: Kind, name: str, *, propagation: str = "Background", namespace: str = "default", grace_s: int | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        propagation: str = "Background",
+        namespace: str = "default",
+        grace_s: int | None = None,
+    ) -> None:
         """Delete an object."""
         self.run(Delete(kind, self.key(kind, name, namespace), propagation=propagation, grace_period_s=grace_s))
 
@@ -125,7 +142,9 @@ class Cluster:
     def notes(self, reason: str = "") -> list[str]:
         """Events so far, as `Kind/name reason: note`; of one reason."""
         return [
-            f"{e.kind.kind}/{objects.name(e.about)} {e.reason}: {e.note}" for e in self.events if not reason or e.reason == reason
+            f"{e.kind.kind}/{objects.name(e.about)} {e.reason}: {e.note}"
+            for e in self.events
+            if not reason or e.reason == reason
         ]
 
     @staticmethod
@@ -259,7 +278,12 @@ class Cluster:
         return None
 
     def _ask(
-        self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
     ) -> Any:
         request = HttpRequest(method, path, query or {}, body, content_type, user_agent="test", user=User())
         answer = self.server.handler.answer(request)
@@ -287,6 +311,6 @@ def _brief(command: Command) -> str:
         case Delete(kind, key):
             return f"Delete {kind.kind} {key} {command.propagation}"
         case _:
-            return f"{type(command).__name__} {getattr(command, 'pod', '') or objects.name(getattr(command, 'obj', {}))}"
-
-
+            return (
+                f"{type(command).__name__} {getattr(command, 'pod', '') or objects.name(getattr(command, 'obj', {}))}"
+            )

@@ -6,8 +6,15 @@ from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import PatchType
+from pykueue.api.instant import format_time
 from pykueue.api.kinds import LOCAL_QUEUE, NODE, POD, WORKLOAD
-from pykueue.emulation.setup import NAMESPACE_CONTENT, OWNED_KINDS, emulated_reconcilers, emulated_webhooks, node_objects
+from pykueue.emulation.setup import (
+    NAMESPACE_CONTENT,
+    OWNED_KINDS,
+    emulated_reconcilers,
+    emulated_webhooks,
+    node_objects,
+)
 from support.cluster import Cluster
 
 
@@ -25,16 +32,27 @@ def make_cluster(*, nodes: str = "default") -> Cluster:
     return cluster
 
 
-def template(*, cpu: str = "100m", image: str = "app:1", labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+def template(
+    *, cpu: str = "100m", image: str = "app:1", labels: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
     """A pod template with one container."""
     container = {"name": "main", "image": image, "resources": {"requests": {"cpu": cpu}}}
     return {"metadata": {"labels": labels or {}}, "spec": {"containers": [container], **spec}}
 
 
-def lws(*, replicas: int = 2, size: int = 3, image: str = "app:1", group: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+def lws(
+    *, replicas: int = 2, size: int = 3, image: str = "app:1", group: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
     """A LeaderWorkerSet called `llama`."""
-    groups = {"size": size, "leaderTemplate": template(image=image), "workerTemplate": template(cpu="200m", image=image)}
-    return {"metadata": {"name": "llama"}, "spec": {"replicas": replicas, "leaderWorkerTemplate": groups | (group or {}), **spec}}
+    groups = {
+        "size": size,
+        "leaderTemplate": template(image=image),
+        "workerTemplate": template(cpu="200m", image=image),
+    }
+    return {
+        "metadata": {"name": "llama"},
+        "spec": {"replicas": replicas, "leaderWorkerTemplate": groups | (group or {}), **spec},
+    }
 
 
 def stateful_set(*, replicas: int = 3, image: str = "app:1", **spec: Any) -> dict[str, Any]:
@@ -69,6 +87,7 @@ def phases(cluster: Cluster) -> dict[str, str]:
 
 def finish(cluster: Cluster, name: str, phase: str = "Succeeded") -> None:
     """End a pod, as whoever plays its process would."""
-    ready = [{"type": type_, "status": "False", "reason": "PodCompleted"} for type_ in ("Ready", "ContainersReady")]
+    told = {"status": "False", "reason": "PodCompleted", "lastTransitionTime": format_time(cluster.now)}
+    ready = [{"type": type_, **told} for type_ in ("Ready", "ContainersReady")]
     body = {"status": {"phase": phase, "conditions": ready}}
     cluster.patch(POD, name, body, subresource="status", type_=PatchType.STRATEGIC)

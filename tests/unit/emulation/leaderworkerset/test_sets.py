@@ -192,7 +192,12 @@ def test_faults_are_told() -> None:
     with pytest.raises(Forbidden, match=r"must not be 0 when `maxSurge` is 0"):
         cluster.create(
             LEADER_WORKER_SET,
-            lws(rolloutStrategy={"type": "RollingUpdate", "rollingUpdateConfiguration": {"maxUnavailable": 0, "maxSurge": 0}}),
+            lws(
+                rolloutStrategy={
+                    "type": "RollingUpdate",
+                    "rollingUpdateConfiguration": {"maxUnavailable": 0, "maxSurge": 0},
+                }
+            ),
         )
     with pytest.raises(Forbidden, match="size or size - 1 must be divisible by subGroupSize"):
         cluster.create(LEADER_WORKER_SET, lws(size=6, group={"subGroupPolicy": {"subGroupSize": 4}}))
