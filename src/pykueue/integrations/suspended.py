@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from pykueue.api import objects
+from pykueue.api.constants import Annotation, SchedulingGate
 from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import PodSet
 from pykueue.integrations.base import JobIntegration, SuspendField, Template, with_path
 from pykueue.integrations.podset_info import PodSetConflict, PodSetInfo, merged
+
+_SLICE_MARKS = (Annotation.WORKLOAD, Annotation.WORKLOAD_SLICE_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,15 @@ class SuspendedJob(JobIntegration):
         """The object, suspended, and otherwise as it is."""
         return with_path(obj, self.hold.path, value=True)
 
+    def gated(self, obj: Obj) -> Obj:
+        """The object, with the gate of elastic jobs in its templates: their pods are let go one by one."""
+        for template in self._present(obj):
+            spec = objects.get_path(template.of(obj) or {}, "spec") or {}
+            names = [str(gate.get("name")) for gate in spec.get("schedulingGates") or ()]
+            gates = [{"name": name} for name in dict.fromkeys((*names, SchedulingGate.ELASTIC_JOB.value))]
+            obj = with_path(obj, f"{template.path}.spec.schedulingGates", gates)
+        return obj
+
     def halted(self, obj: Obj) -> Obj:
         """The object after the first write of a stop; only where `halts_first`."""
         return self.held(obj)
@@ -123,11 +135,15 @@ def injected_template(template: Obj, info: PodSetInfo) -> Obj:
     """
     meta, spec = template.get("metadata") or {}, template.get("spec") or {}
     gates = [str(gate.get("name")) for gate in spec.get("schedulingGates") or ()]
+    annotations = meta.get("annotations") or {}
+    if Annotation.WORKLOAD_SLICE_NAME in info.annotations:
+        # Kueue parity: jobs.md §10: an elastic job may carry the marks of a former slice.
+        annotations = {key: value for key, value in annotations.items() if key not in _SLICE_MARKS}
     own = PodSetInfo(
         info.name,
         info.count,
         meta.get("labels") or {},
-        meta.get("annotations") or {},
+        annotations,
         spec.get("nodeSelector") or {},
         spec.get("tolerations") or (),
         gates,
@@ -142,6 +158,11 @@ def injected_template(template: Obj, info: PodSetInfo) -> Obj:
             "schedulingGates": [{"name": gate} for gate in both.scheduling_gates],
         },
     )
+
+
+def with_slice_name(info: PodSetInfo, name: str) -> PodSetInfo:
+    """What the pods of an elastic job get: also the name of its chain of slices."""
+    return replace(info, annotations={**info.annotations, Annotation.WORKLOAD_SLICE_NAME.value: name})
 
 
 def restored_template(template: Obj, original: Obj, kept_labels: Sequence[str]) -> Obj:

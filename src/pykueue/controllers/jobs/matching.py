@@ -8,7 +8,7 @@ Source: jobs.md §5, §8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pykueue.api import objects
@@ -28,6 +28,7 @@ from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import resolve_priority
 from pykueue.integrations.settings import JobSettings
 from pykueue.integrations.suspended import SuspendedJob
+from pykueue.integrations.validation import is_elastic
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import Result
 
@@ -35,6 +36,7 @@ BY_CONTROLLER = "controller"
 MISSING = "Missing Workload; unable to restore pod templates"
 NOT_MATCHING = "No matching Workload; restoring pod templates according to existent Workload"
 MISSING_PREBUILT = "missing workload"
+_NONE: Mapping[str, str] = {}
 _OPTIONAL_SPEC = ("queueName", "maximumExecutionTimeSeconds", "priorityClassRef")
 
 
@@ -60,6 +62,11 @@ class JobView:
     def is_suspended(self) -> bool:
         """Whether the job is held back."""
         return self.integration.is_suspended(self.job)
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether the job grows and shrinks while it runs, by slices."""
+        return is_elastic(self.job, self.settings.features)
 
     @property
     def prebuilt(self) -> str:
@@ -153,28 +160,33 @@ def orphaned(workload: Workload, settings: JobSettings, now: Instant) -> tuple[C
     return (*workloads.status_write(workload, ended, now), *drop_finalizer(workload))
 
 
-def constructed(view: JobView) -> tuple[Command, ...]:
+def constructed(view: JobView, name: str = "", annotations: Mapping[str, str] | None = None) -> tuple[Command, ...]:
     """Make the job's Workload, and tell so.
+
+    Args:
+        view: the job.
+        name: of the Workload; empty for the one that the job's own name gives.
+        annotations: besides those that are copied from the job.
 
     Raises:
         PriorityClassMissing: the job names a class that does not exist.
     """
-    workload = _built(view)
+    workload = _built(view, name, annotations or {})
     note = f"Created Workload: {objects.key(workload)}"
     return (Create(WORKLOAD, workload), emit(view.integration, view.job, "CreatedWorkload", note))
 
 
-def _built(view: JobView) -> Obj:
+def _built(view: JobView, name: str = "", annotations: Mapping[str, str] = _NONE) -> Obj:
     integration, job = view.integration, view.job
     priority = resolve_priority(job, [pod_set["template"] for pod_set in view.pod_sets], view.reader)
     return workloads.make_workload(
-        integration.workload_name(objects.name(job), job, view.settings),
+        name or integration.workload_name(objects.name(job), job, view.settings),
         job,
         view.pod_sets,
         priority,
         view.settings,
         labels=workloads.job_uid_label(job),
-        annotations={},
+        annotations=annotations,
         owners=[objects.make_owner_reference(integration.kind, job, controller=True)],
     )
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pykueue.controllers.jobs.pods import PodReconciler
 from pykueue.controllers.jobs.set_pods import SetPodReconciler
 from pykueue.controllers.jobs.sets import SetReconciler
+from pykueue.controllers.jobs.slice_pods import SlicePodReconciler
 from pykueue.controllers.jobs.suspended import SuspendedJobReconciler
+from pykueue.core.features import Gate
 from pykueue.integrations.base import PodSetOwner
 from pykueue.integrations.job import Job
 from pykueue.integrations.leaderworkerset import LeaderWorkerSet
@@ -30,6 +32,8 @@ def job_reconcilers(settings: JobSettings) -> Sequence[Reconciler]:
         for integration in SUSPENDED
         if settings.is_enabled(integration.name)
     ]
+    if reconcilers and settings.features[Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES]:
+        reconcilers.append(SlicePodReconciler())
     for integration in SETS:
         if settings.is_enabled(integration.name):
             reconcilers += [SetReconciler(integration, settings), SetPodReconciler(integration, settings)]

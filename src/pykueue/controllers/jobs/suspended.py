@@ -13,6 +13,7 @@ Source: jobs.md §7, §10–§13.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pykueue.api import kinds, objects
@@ -23,7 +24,7 @@ from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import ReclaimablePod, Workload
-from pykueue.controllers.jobs import matching, suspending, workloads
+from pykueue.controllers.jobs import matching, slices, suspending, workloads
 from pykueue.controllers.jobs.matching import JobView
 from pykueue.controllers.jobs.suspending import emit
 from pykueue.controllers.workload_status import drop_finalizer, reclaimable_patch
@@ -33,7 +34,7 @@ from pykueue.integrations.identity import prebuilt_workload_name
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
 from pykueue.integrations.priority import PriorityClassMissing, changed_priority
 from pykueue.integrations.settings import JobSettings, queue_name
-from pykueue.integrations.suspended import Progress, SuspendedJob
+from pykueue.integrations.suspended import Progress, SuspendedJob, with_slice_name
 from pykueue.integrations.validation import is_elastic
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -120,28 +121,37 @@ class SuspendedJobReconciler:
         """A job that has a Workload of its own."""
         progress = self._job.progress(view.job)
         has_ended = progress.ended is not None
+        pending: Workload | None = None
+        found: Workload | slices.Slices | Result | None
         if view.prebuilt:
             found = matching.prebuilt_workload(view, now)
+        elif view.is_elastic:
+            found = slices.elastic_slices(view, now, has_ended=has_ended)
         else:
             found = matching.own_workload(view, now, has_ended=has_ended)
+        if isinstance(found, slices.Slices):
+            pending = found.pending
+            found = found.running
         if isinstance(found, Result):
             return found
-        if found is not None:
-            return self._with_workload(view, found, progress, now)
-        if has_ended:
-            return DONE
-        return self._without_workload(view, progress)
+        if found is None:
+            return DONE if has_ended else self._without_workload(view, progress)
+        result = self._with_workload(view, found, progress, now)
+        if pending is None:
+            return result
+        synced, error = self._synced(view, pending)
+        return replace(result, commands=(*result.commands, *synced), error=result.error or error)
 
     def _without_workload(self, view: JobView, progress: Progress) -> Result:
         stops: tuple[Command, ...] = ()
-        if not view.is_suspended:
+        if not view.is_suspended and (view.prebuilt or not view.is_elastic):
             message = matching.MISSING_PREBUILT if view.prebuilt else matching.MISSING
             stops = suspending.stop(self._job, view.job, message)
-        if stops or progress.is_active:
+        if stops or (progress.is_active and not view.is_elastic) or view.prebuilt:
+            # The Workload that the job names wakes it when it comes.
             return Result(stops)
-        if view.prebuilt:
-            where = f"{objects.namespace(view.job)}/{view.prebuilt}"
-            return Result(error=f"prebuilt workload not found: {where}, or it belongs to another job")
+        if view.is_elastic:
+            return Result(matching.constructed(view, slices.slice_name(view), slices.slice_annotations(view)))
         return Result(matching.constructed(view))
 
     def _missing_class(self, job: Obj, missing: PriorityClassMissing) -> Command:
@@ -187,11 +197,15 @@ class SuspendedJobReconciler:
             return commands, workload, left_us
         is_admitted = workload.is_true(WorkloadCondition.ADMITTED)
         if not view.is_suspended:
-            return () if is_admitted else suspending.stop(self._job, job, NOT_ADMITTED, pod_sets), workload, None
+            # The pods of an elastic job are held back one by one.
+            may_stay = is_admitted or view.is_elastic
+            return () if may_stay else suspending.stop(self._job, job, NOT_ADMITTED, pod_sets), workload, None
         if not is_admitted:
             return self._check_events(job, workload), workload, None
         try:
             infos = pod_set_infos(workload, view.reader, self._features)
+            if view.is_elastic:
+                infos = tuple(with_slice_name(info, slices.chain_name(workload)) for info in infos)
             return suspending.start(self._job, job, workload, infos), workload, None
         except PodSetConflict as conflict:
             return (), workloads.finished(workload, Reason.FAILED_TO_START, str(conflict), now), None

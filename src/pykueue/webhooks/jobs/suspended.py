@@ -19,7 +19,7 @@ from pykueue.integrations.ancestors import is_managed
 from pykueue.integrations.base import with_path
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.integrations.suspended import SuspendedJob
-from pykueue.integrations.validation import validate_create, validate_update
+from pykueue.integrations.validation import is_elastic, validate_create, validate_update
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Reader
 from pykueue.webhooks.base import CREATE_ONLY, KindWebhook
@@ -43,9 +43,10 @@ class SuspendedJobWebhook(KindWebhook):
         if not self._settings.is_enabled(self._job.name) or not self._job.is_ours(request.obj):
             return request.obj
         job = with_defaults(with_namespace(request), reader, self._settings)
-        held = self._job.is_suspended(job)
-        if not held and is_managed(job, reader, self._settings, tolerate_deleting=True):
-            job = self._job.held(job)
+        if is_managed(job, reader, self._settings, tolerate_deleting=True):
+            job = job if self._job.is_suspended(job) else self._job.held(job)
+            if is_elastic(job, self._settings.features):
+                job = self._job.gated(job)
         return self._with_manager(job, reader)
 
     def validate(self, request: AdmissionRequest, reader: Reader) -> Sequence[FieldError]:
