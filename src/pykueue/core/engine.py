@@ -367,7 +367,9 @@ class AdmissionEngine:
 
     def measured(self) -> Measured:
         """What metrics are read from; see `core/measures.py`."""
-        return Measured(self._cache, self._queues, self._workloads, self._config, self._features)
+        return Measured(
+            self._cache, self._queues, self._workloads, self._stranded, self._config, self._features
+        )  # fmt: skip
 
     def pending(self, cluster_queue: str) -> list[ObjectKey]:
         """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""

@@ -38,6 +38,7 @@ class Measured:
         cache: what holds quota.
         queues: what waits.
         workloads: all Workloads.
+        stranded: how many wait in a LocalQueue that leads nowhere.
         config: which gauges are wanted.
         features: gates in force.
     """
@@ -45,6 +46,7 @@ class Measured:
     cache: Cache
     queues: QueueManager
     workloads: Mapping[ObjectKey, Workload]
+    stranded: Callable[[ObjectKey], int]
     config: Configuration
     features: Features
 
@@ -167,6 +169,7 @@ def _local_queue(what: Measured, key: ObjectKey, spec: LocalQueue, *, has_resour
     pending = what.queues.waiting_in(key)
     is_active = queue is not None and queue.is_active
     parked = sum(1 for one in pending if not is_active or (waiting is not None and waiting.is_parked(one)))
+    parked += what.stranded(key) if queue is None else 0
     yield Sample("local_queue_pending_workloads", (*labels, "active"), len(pending) - parked)
     yield Sample("local_queue_pending_workloads", (*labels, "inadmissible"), parked)
     tally = what.cache.local_tallies.get(key) or Tally()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from pykueue.api.errors import InvariantError
 from pykueue.api.series import BUILD_INFO, SERIES, Sample, Series, SeriesType
@@ -129,5 +128,5 @@ def _cumulative(series: Series, row: _Observed) -> list[tuple[str, float]]:
     below = 0
     for bound, count in zip((*series.buckets, float("inf")), row.counts, strict=True):
         below += count
-        buckets.append((floatToGoString(bound), float(below)))
+        buckets.append((str(bound) if bound < float("inf") else "+Inf", float(below)))
     return buckets
