@@ -11,6 +11,7 @@ runs every woken key until nothing is left to do that is due; `advance` lets tim
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -77,6 +78,7 @@ class Cluster:
             self.reader.add_index(index.kind, index.name, index.fn)
         wanted = [w.kind for _, w in self._watches] + [i.kind for r in reconcilers for i in r.indexes()] + list(kinds)
         self._due: dict[tuple[str, ObjectKey], Instant] = {}
+        self._heap: list[tuple[Instant, str, ObjectKey]] = []
         self._cursors: dict[Kind, tuple[Storage, int]] = {}
         for kind in dict.fromkeys(wanted):
             self._begin(kind)
@@ -160,12 +162,8 @@ class Cluster:
             self._see()
             if not self._due:
                 return
-            (name, key), at = min(self._due.items(), key=lambda item: (item[1], item[0]))
-            if at > self.now + until_idle_s * SECOND_US:
+            if not self._step(Instant(self.now + int(until_idle_s * SECOND_US))):
                 return
-            self.now = Instant(max(self.now, at))
-            del self._due[name, key]
-            self._reconcile(name, key)
         raise AssertionError("the cluster does not come to rest; last steps:\n" + "\n".join(self.story[-40:]))
 
     def advance(self, seconds: float) -> None:
@@ -173,14 +171,9 @@ class Cluster:
         end = Instant(self.now + int(seconds * SECOND_US))
         for _ in range(STEPS_MAX):
             self._see()
-            due = [(at, item) for item, at in self._due.items() if at <= end]
-            if not due:
+            if not self._step(end):
                 self.now = end
                 return
-            at, (name, key) = min(due)
-            self.now = Instant(max(self.now, at))
-            del self._due[name, key]
-            self._reconcile(name, key)
         raise AssertionError("the cluster does not come to rest; last steps:\n" + "\n".join(self.story[-40:]))
 
     def run(self, command: Command) -> Any:
@@ -229,7 +222,21 @@ class Cluster:
 
     def _schedule(self, name: str, key: ObjectKey, delay_us: int) -> None:
         at = Instant(self.now + delay_us)
-        self._due[name, key] = min(self._due.get((name, key), at), at)
+        if at < self._due.get((name, key), at + 1):
+            self._due[name, key] = at
+            heapq.heappush(self._heap, (at, name, key))
+
+    def _step(self, end: Instant) -> bool:
+        """Run the key that is due first, if it is due by then; entries that were overtaken are dropped."""
+        while self._heap and self._due.get(self._heap[0][1:]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        if not self._heap or self._heap[0][0] > end:
+            return False
+        at, name, key = heapq.heappop(self._heap)
+        self.now = Instant(max(self.now, at))
+        del self._due[name, key]
+        self._reconcile(name, key)
+        return True
 
     def _reconcile(self, name: str, key: ObjectKey) -> None:
         result = self._reconcilers[name].reconcile(self.reader, key, self.now)

@@ -13,8 +13,9 @@ References to kinds that are not collected count as present.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import Command, Delete, Patch
@@ -96,6 +97,8 @@ class GarbageCollector:
                 if owner is not None and FOREGROUND in objects.finalizers(owner[1]):
                     yield self._key(*owner)
             return
+        if event.old is not None and _same_bonds(meta, objects.metadata(event.old)):
+            return
         if meta.get("ownerReferences") or ORPHAN in held or FOREGROUND in held:
             yield self._key(event.kind, obj)
         if FOREGROUND in held and meta.get("deletionTimestamp"):
@@ -169,6 +172,11 @@ class GarbageCollector:
         uid = objects.uid(obj)
         freed = [_without_references(dep_kind, dep, {uid}) for dep_kind, dep in self._dependents(reader, obj)]
         return (*parts.together(freed), _without_finalizer(kind, obj, ORPHAN))
+
+
+def _same_bonds(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Most changes of an object are none of the collector's business."""
+    return all(new.get(f) == old.get(f) for f in ("ownerReferences", "finalizers", "deletionTimestamp"))
 
 
 def _without_references(kind: Kind, obj: Obj, uids: set[str]) -> Command:

@@ -58,7 +58,7 @@ def test_scaling_down_takes_the_highest(cluster: Cluster) -> None:
     cluster.patch(STATEFUL_SET, "web", {"spec": {"replicas": 1}}, subresource="scale")
     cluster.settle()
     assert uids(cluster) == {"web-0": before["web-0"]}
-    order = [note for note in cluster.notes("SuccessfulDelete")]
+    order = cluster.notes("SuccessfulDelete")
     assert order == [
         "StatefulSet/web SuccessfulDelete: delete Pod web-2 in StatefulSet web successful",
         "StatefulSet/web SuccessfulDelete: delete Pod web-1 in StatefulSet web successful",

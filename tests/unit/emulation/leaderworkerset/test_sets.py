@@ -36,6 +36,27 @@ def test_groups_run(cluster: Cluster) -> None:
     assert not cluster.errors
 
 
+def test_quantities_become_text(cluster: Cluster) -> None:
+    """A set's numbers are stored as LeaderWorkerSet's own webhook leaves them: canonical text, in every template."""
+    made = lws()
+    group = made["spec"]["leaderWorkerTemplate"]
+    group["workerTemplate"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": 1, "memory": "1024Mi"}}
+    group["workerTemplate"]["metadata"] = {"labels": {"requests": "1024Mi"}}
+    stored = cluster.create(LEADER_WORKER_SET, made)["spec"]["leaderWorkerTemplate"]["workerTemplate"]
+    assert stored["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1", "memory": "1Gi"}}
+    assert stored["metadata"]["labels"] == {"requests": "1024Mi"}
+
+
+def test_zero_is_an_absent_count(cluster: Cluster) -> None:
+    """A count of zero is not in the status, not even after there was one."""
+    cluster.create(LEADER_WORKER_SET, lws())
+    cluster.settle()
+    cluster.patch(LEADER_WORKER_SET, "llama", {"spec": {"replicas": 0}})
+    cluster.settle()
+    status = cluster.get(LEADER_WORKER_SET, "llama")["status"]
+    assert not {"replicas", "readyReplicas", "updatedReplicas"} & status.keys()
+
+
 def test_a_pass_over_a_settled_set_does_nothing(cluster: Cluster) -> None:
     """Controllers are level-based: waking everything again changes nothing."""
     cluster.create(LEADER_WORKER_SET, lws())
