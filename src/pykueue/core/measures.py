@@ -205,7 +205,7 @@ def _tallied(what: Measured, shown: Callable[[LocalQueue | None], bool]) -> Iter
             finished[(name,)] += 1
             finished_locally[(key.name, key.namespace)] += shown(local)
         elif is_fine and (why := _why_unadmitted(workload)) is not None:
-            unadmitted[(name, *why)] += 1
+            unadmitted[(name, *why)] += what.cache.queue(name) is not None
             unadmitted_locally[(key.name, key.namespace, name, *why)] += shown(local)
     queues = [(queue.name,) for queue in what.cache.queues()]
     yield from _samples("finished_workloads", {labels: finished[labels] for labels in queues})
