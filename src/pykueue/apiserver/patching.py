@@ -69,7 +69,8 @@ def _apply(backend: Backend, request: HttpRequest, resource: Resource, target: T
     if not isinstance(body, dict):
         raise BadRequest("error decoding YAML: an applied configuration must be an object")
     applied, warnings = decode(resource, check_kind(body, resource), request, duplicates)
-    applied = writable_part(resource, placed(resource, applied, target), target.subresource)
+    whole = placed(resource, applied, target)
+    applied = writable_part(resource, whole, target.subresource)
     if (name := metadata(applied).get("name", target.name)) != target.name:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
     applied = with_metadata(applied, name=target.name)
@@ -89,9 +90,11 @@ def _apply(backend: Backend, request: HttpRequest, resource: Resource, target: T
         why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise conflict(resource, target.name, why)
     else:
-        written = create_object(
-            backend, request, resource, apply_patch(None, applied, how, resource.schema), manages=False
-        )
+        made = apply_patch(None, applied, how, resource.schema)
+        if "status" in whole:
+            # Nobody comes to own it, but kinds whose creators may bring a status (Node) keep it; the others drop it.
+            made = {**made, "status": whole["status"]}
+        written = create_object(backend, request, resource, made, manages=False)
     written.warnings[:0] = warnings
     return written
 

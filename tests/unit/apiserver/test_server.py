@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pykueue.api.errors import ApiError, BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
-from pykueue.api.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT, NAMESPACE, POD, STATEFUL_SET, Kind
+from pykueue.api.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT, NAMESPACE, NODE, POD, STATEFUL_SET, Kind
 from pykueue.apiserver.messages import HttpRequest
 from pykueue.apiserver.server import SYSTEM_NAMESPACES, EmbeddedApiServer
 from pykueue.apiserver.watching import WatchStream
@@ -219,6 +219,23 @@ def test_apply_creates_changes_and_conflicts() -> None:
         assert owners(forced) == [("two", "Apply", "")]
         changed = await client.patch(CONFIG_MAP, "c", {"data": {"b": "1"}}, fieldManager="three")
         assert ("three", "Update", "") in owners(changed)
+
+    run(story)
+
+
+def test_apply_creates_a_node_with_the_status_it_brings() -> None:
+    """Creators of nodes may bring a status, and own none of it; a later apply of the node does not write it."""
+
+    async def story(client: Client) -> None:
+        body = apply(NODE, "n", status={"capacity": {"cpu": "8"}})
+        made = await client.patch(NODE, "n", body, APPLY, fieldManager="one")
+        assert made["status"]["capacity"] == {"cpu": "8"}
+        assert "f:status" not in made["metadata"].get("managedFields", [{}])[0].get("fieldsV1", {})
+        again = apply(NODE, "n", status={"capacity": {"cpu": "9"}})
+        assert (await client.patch(NODE, "n", again, APPLY, fieldManager="one"))["status"]["capacity"] == {"cpu": "8"}
+        await client.ask("POST", CUSTOM_RESOURCE_DEFINITION.path(), DEFINITION)
+        widget = await client.patch(WIDGET, "w", apply(WIDGET, "w", status={"size": 4}), APPLY, fieldManager="one")
+        assert "status" not in widget
 
     run(story)
 
