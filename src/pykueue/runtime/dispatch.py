@@ -115,7 +115,11 @@ class Dispatch:
         elif failed:
             # The first failures are part of the game (conflicts, objects that are not there yet).
             _log.log(
-                logging.DEBUG if failures < 4 else logging.WARNING, "%s failed %d times: %.400s", work.cause, failures, told
+                logging.DEBUG if failures < 4 else logging.WARNING,
+                "%s failed %d times: %.400s",
+                work.cause,
+                failures,
+                told,
             )
 
     def _fault(self, reconciler: str, object_key: ObjectKey) -> None:

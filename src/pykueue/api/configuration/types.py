@@ -8,12 +8,16 @@ strings. The defaults written here are those of a file that says nothing; what d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NewType
 
 import msgspec
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
+
+
+QuantityText = NewType("QuantityText", str)
+"""A quantity in its canonical form; a file may write it as a number."""
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -179,7 +183,7 @@ class Transformation(_Struct, frozen=True):
     input: str = ""
     strategy: str = "Retain"
     multiply_by: str = ""
-    outputs: Mapping[str, str] = {}
+    outputs: Mapping[str, QuantityText] = {}
     """Resource name to quantity."""
 
 

@@ -17,6 +17,8 @@ import msgspec
 import yaml
 
 from pykueue.api.configuration.durations import format_duration, parse_duration
+from pykueue.api.configuration.types import QuantityText
+from pykueue.api.quantity import parse_quantity
 
 S = TypeVar("S", bound=msgspec.Struct)
 _NANOSECONDS = "cache_sync_timeout_us"
@@ -138,6 +140,8 @@ def _read(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
         if not isinstance(value, dict):
             raise _WrongTypeError("a mapping")
         return read_struct(hint, value, path, faults)
+    if hint is QuantityText:
+        return _read_quantity(value)
     if origin is tuple:
         if not isinstance(value, list):
             raise _WrongTypeError("a list")
@@ -151,6 +155,15 @@ def _read(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
     if not _is(hint, value):
         raise _WrongTypeError(_NAMES[hint])
     return float(value) if hint is float else value
+
+
+def _read_quantity(value: Any) -> str:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise _WrongTypeError("a quantity")
+    try:
+        return str(parse_quantity(value))
+    except ValueError as error:
+        raise _WrongTypeError("a quantity like 100m, 4 or 16Gi") from error
 
 
 def _member(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
