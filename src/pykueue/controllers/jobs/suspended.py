@@ -136,11 +136,15 @@ class SuspendedJobReconciler:
             return found
         if found is None:
             return DONE if has_ended else self._without_workload(view, progress)
-        result = self._with_workload(view, found, progress, now)
         if pending is None:
-            return result
+            return self._with_workload(view, found, progress, now)
+        # The job's size is that of the slice that waits: how the running one is doing cannot be told from it.
+        unmeasured = replace(progress, reclaimable=_noted(found), has_pods_ready=_was_ready(found))
+        result = self._with_workload(view, found, unmeasured, now)
+        waits = workloads.with_pods_ready(pending, ready=False, settings=self._settings, now=now)
         synced, error = self._synced(view, pending)
-        return replace(result, commands=(*result.commands, *synced), error=result.error or error)
+        writes = workloads.status_write(pending, waits, now)
+        return replace(result, commands=(*result.commands, *writes, *synced), error=result.error or error)
 
     def _without_workload(self, view: JobView, progress: Progress) -> Result:
         stops: tuple[Command, ...] = ()
@@ -294,3 +298,11 @@ def _reclaimable(workload: Workload, progress: Progress) -> tuple[ReclaimablePod
         for pod_set in workload.spec.pod_sets
         if progress.reclaimable.get(pod_set.name)
     )
+
+
+def _noted(workload: Workload) -> dict[str, int]:
+    return {pods.name: pods.count for pods in workload.status.reclaimable_pods}
+
+
+def _was_ready(workload: Workload) -> bool:
+    return workload.is_true(WorkloadCondition.PODS_READY)

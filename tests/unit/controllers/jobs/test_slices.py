@@ -91,6 +91,8 @@ def test_growing_makes_another_slice() -> None:
     admit(world, first)
     add_pods(world, "a", "b")
     assert free_pods(world) == ["a", "b"]
+    world.change(JOB, "job", status={"active": 2, "ready": 2})
+    world.settle()
     resize(world, 4)
     add_pods(world, "d", "c")
     (second,) = [name for name in world.names(WORKLOAD) if name != first]
@@ -98,6 +100,8 @@ def test_growing_makes_another_slice() -> None:
     assert annotations[K + "workload-slice-replacement-for"] == f"ns/{first}"
     assert annotations[K + "workload-slice-name"] == first
     assert world.get(JOB, "job")["spec"]["suspend"] is False
+    ready = [world.condition(name, "PodsReady") for name in (first, second)]
+    assert [found[:2] for found in ready if found] == [("True", "Started"), ("False", "WaitForStart")]
     assert free_pods(world) == ["a", "b"]
     assert not any("Stopped" in event for event in world.events)
     admit(world, second, replacing=first)
