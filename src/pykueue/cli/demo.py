@@ -82,7 +82,7 @@ class Demo:
             "Two groups of three pods, 500m of cpu each, in a queue with room for three:", admitted=2, waiting=0
         )
         await self._act(f"kubectl scale leaderworkerset/{SET} --replicas=4", self._scaling(4))
-        await self._show("The third group fits; the fourth waits as a whole, and holds nothing:", admitted=3, waiting=1)
+        await self._show("One more group fits; another waits as a whole, and holds nothing:", admitted=3, waiting=1)
         await self._act(f"kubectl scale leaderworkerset/{SET} --replicas=2", self._scaling(2))
         await self._show("Whole groups go, and their quota with them:", admitted=2, waiting=0)
         await self._act(f"kubectl delete leaderworkerset/{SET}", self._deleting())

@@ -126,7 +126,8 @@ def _has_pending_topology(workload: Workload) -> bool:
 def evict(workload: Workload, reason: str, message: str, now: Instant, *, cause: str = "") -> Workload:
     """Take the quota back: everything that one eviction writes (scheduling.md §10.3).
 
-    The reservation itself is kept until the job has stopped.
+    The reservation itself is kept until the job has stopped. The statistics count `DeactivatedDueTo<Cause>` as `Deactivated` with
+    that cause.
     """
     evicted = with_condition(workload, WorkloadCondition.EVICTED, True, reason, message, now)
     return _with_status(
@@ -136,7 +137,7 @@ def evict(workload: Workload, reason: str, message: str, now: Instant, *, cause:
         cluster_name=None,
         nominated_cluster_names=(),
         preemption_gates=tuple(_close_gate(gate, now) for gate in workload.status.preemption_gates),
-        scheduling_stats=_count_eviction(workload.status.scheduling_stats, reason, cause),
+        scheduling_stats=_count_eviction(workload.status.scheduling_stats, _counted_reason(reason), cause),
     )
 
 
@@ -146,9 +147,12 @@ def preempt(workload: Workload, reason: str, message: str, now: Instant) -> Work
     return with_condition(evicted, WorkloadCondition.PREEMPTED, True, reason, message, now)
 
 
-def eviction_event_reason(reason: str, cause: str = "") -> str:
-    """`EvictedDueTo<Reason>[DueTo<Cause>]`."""
-    return f"EvictedDueTo{reason}" + (f"DueTo{cause}" if cause else "")
+def eviction_event_reason(reason: str) -> str:
+    """`EvictedDueTo<Reason>`.
+
+    Kueue parity: scheduling.md §10.3 adds the cause of a PodsReady timeout; the recorded events of Kueue do not have it.
+    """
+    return f"EvictedDueTo{reason}"
 
 
 def _reset_check(check: AdmissionCheckState, now: Instant) -> AdmissionCheckState:
@@ -169,6 +173,10 @@ def _close_gate(gate: PreemptionGateState, now: Instant) -> PreemptionGateState:
     if gate.position == "Closed":
         return gate
     return msgspec.structs.replace(gate, position="Closed", last_transition_time=format_time(now))
+
+
+def _counted_reason(reason: str) -> str:
+    return str(Reason.DEACTIVATED) if reason.startswith(f"{Reason.DEACTIVATED}DueTo") else reason
 
 
 def _count_eviction(stats: SchedulingStats | None, reason: str, cause: str) -> SchedulingStats:

@@ -235,7 +235,7 @@ class WorkloadReconciler:
         )
         if already:
             return Step(tidy)
-        return _evict(tidy, reason, message, now)
+        return _evict(tidy, reason, message, now, cause=cause)
 
     def _queue_restarted(self, reader: Reader, workload: Workload, now: Instant) -> Step:
         """9. Held for a stopped queue that runs again."""
@@ -418,7 +418,7 @@ def _evict(workload: Workload, reason: str, message: str, now: Instant, *, cause
     if workload.is_true(WorkloadCondition.EVICTED) and not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
         return Step(transitions.with_condition(workload, WorkloadCondition.EVICTED, True, reason, message, now))
     evicted = transitions.evict(workload, reason, message, now, cause=cause)
-    return Step(evicted, (("Normal", transitions.eviction_event_reason(reason, cause), message),))
+    return Step(evicted, (("Normal", transitions.eviction_event_reason(reason), message),))
 
 
 def _drop_finalizer(workload: Workload) -> tuple[Command, ...]:

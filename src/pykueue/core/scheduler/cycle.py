@@ -299,6 +299,7 @@ def pending_decision(entry: Entry) -> Pending:
         entry.message,
         tuple(PodSetRequest(name=ps.name, resources=format_requests(ps.requests)) for ps in entry.info.pod_sets),
         is_gated=entry.status is Status.GATED,
+        is_event_due=entry.status is not Status.BLOCKED,
     )
 
 
