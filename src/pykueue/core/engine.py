@@ -54,7 +54,13 @@ from pykueue.core.views import (
     weighted_share,
 )
 from pykueue.core.workload.info import Info, InfoMaker
-from pykueue.core.workload.lifecycle import has_quota, is_finished, is_queueable
+from pykueue.core.workload.lifecycle import (
+    has_quota,
+    is_finished,
+    is_queueable,
+    may_stay_queued,
+    waits_for_replacement,
+)
 
 __all__ = ["Admissibility", "AdmissionEngine", "Changed"]
 
@@ -361,8 +367,7 @@ class AdmissionEngine:
         if item.info.fault is not None:
             return _blocked(Reason.MISCONFIGURED, item.info.fault)
         waiting = self._queues.queue(name)
-        is_parked = waiting is not None and waiting.is_parked(workload.key)
-        record = waiting.recorded(item.info.equivalence) if waiting is not None and is_parked else None
+        record = waiting.recorded(item.info.equivalence) if waiting is not None and item.is_bypassed else None
         return Admissibility(None, record)
 
     def measured(self) -> Measured:
@@ -408,11 +413,15 @@ class AdmissionEngine:
         local_key = _local_queue(workload)
         local = self._queues.local_queues.get(local_key)
         name = local.spec.cluster_queue if local is not None else ""
+        known = self._queues.find(key)
+        if known is not None and known.info.local_queue != local_key:
+            self._leave_queue(key)
+            known = None
         is_open = self._queues.is_open(local_key) and self._queues.queue(name) is not None
-        if not is_open or not is_queueable(workload, self._features):
+        may_wait = is_queueable if known is None else may_stay_queued
+        if not is_open or not may_wait(workload, self._features):
             self._leave_queue(key)
             return
-        known = self._queues.find(key)
         self._queues.put(self._maker.pending(workload, name), now)
         waiting = self._queues.queue(name)
         if known is None:
@@ -491,7 +500,7 @@ class AdmissionEngine:
     def _wake(self, now: Instant) -> None:
         for key in self._queues.due_timers(now):
             workload = self._workloads.get(key)
-            if workload is not None:
+            if workload is not None and not waits_for_replacement(workload):
                 self._recompute([key], now)
         woken, told = self._queues.do_retries(now, self._may_wake)
         if woken:

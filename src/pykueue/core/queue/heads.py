@@ -23,7 +23,7 @@ from pykueue.api.objects import ObjectKey
 from pykueue.core.queue.ordering import OrderKey, order_key
 from pykueue.core.scheduler.assignment import ScanProgress
 from pykueue.core.workload.info import UNKNOWN_HASH, Info
-from pykueue.core.workload.lifecycle import reactivation_state
+from pykueue.core.workload.lifecycle import reactivation_state, waits_for_replacement
 from pykueue.core.workload.requeue import is_backoff_over
 
 
@@ -60,12 +60,14 @@ class Pending:
         order: its key in the heap; None while it is not there.
         progress: where the flavor search goes on (§6.3).
         evaluated: the version that was evaluated last; None if none was, then `info` stands for it (§3.5).
+        is_bypassed: whether it is parked for the failure of an equivalent one, without having been tried itself.
     """
 
     info: Info
     order: OrderKey | None = None
     progress: ScanProgress | None = None
     evaluated: Info | None = None
+    is_bypassed: bool = False
 
 
 class PendingQueue:
@@ -158,8 +160,11 @@ class PendingQueue:
             self._forget_sticky_if_changed(info)
             self._remove_from_buckets(item)
             item.info = info
-        if not is_backoff_over(info.workload, now) or (not self.is_strict and self.recorded(info.equivalence)):
+        item.evaluated = None
+        is_bypassed = not self.is_strict and self.recorded(info.equivalence) is not None
+        if is_bypassed or not _may_be_tried(info, now):
             self._park(item)
+            item.is_bypassed = is_bypassed
         else:
             self._activate(item)
 
@@ -202,7 +207,7 @@ class PendingQueue:
             or has_untried
             or (item.evaluated is not None and not _is_same(item.evaluated, item.info))
         )
-        if at_once and is_backoff_over(item.info.workload, now):
+        if at_once and _may_be_tried(item.info, now):
             self._activate(item)
             return []
         self._park(item)
@@ -218,11 +223,11 @@ class PendingQueue:
             Workloads that had been parked for an equivalent one.
         """
         self._retried_at = self._pops
-        told = [k for h in self._unschedulable for k in self._by_hash.get(h, ()) if k in self._parked]
+        told = [k for h in self._unschedulable for k in self._by_hash.get(h, ()) if self._items[k].is_bypassed]
         self._unschedulable.clear()
         for key in list(self._parked):
             item = self._items[key]
-            if is_backoff_over(item.info.workload, now) and may_wake(item.info):
+            if _may_be_tried(item.info, now) and may_wake(item.info):
                 del self._parked[key]
                 self._activate(item)
         return told
@@ -242,6 +247,7 @@ class PendingQueue:
 
     def _activate(self, item: Pending) -> None:
         self._index(item)
+        item.is_bypassed = False
         item.order = self._key(item.info)
         self._n_active += 1
         heapq.heappush(self._heap, (item.order, item.info.key))
@@ -264,6 +270,7 @@ class PendingQueue:
                 self._deactivate(item)
                 self._parked[key] = None
                 item.evaluated = None
+                item.is_bypassed = True
                 moved.append(key)
         return moved
 
@@ -303,6 +310,11 @@ class PendingQueue:
             and self._sticky[1] != info.workload.metadata.generation
         ):
             self._sticky = None
+
+
+def _may_be_tried(info: Info, now: Instant) -> bool:
+    """Whether neither backoff nor missing pods keep it from the heap."""
+    return is_backoff_over(info.workload, now) and not waits_for_replacement(info.workload)
 
 
 def _is_same(evaluated: Info, latest: Info) -> bool:

@@ -70,7 +70,7 @@ class QueueManager:
     def put(self, info: Info, now: Instant) -> None:
         """Queue a Workload, or take in its new version."""
         home = self._home.get(info.key)
-        if home is not None and home[0] != info.cluster_queue:
+        if home is not None and home != (info.cluster_queue, info.local_queue):
             self.delete(info.key)
             home = None
         queue = self._queues[info.cluster_queue]

@@ -25,7 +25,20 @@ def is_finished(workload: Workload) -> bool:
 
 
 def is_queueable(workload: Workload, features: Features) -> bool:
-    """Whether the Workload may wait in a queue (§3.1)."""
+    """Whether the Workload may be put into a queue (§3.1)."""
+    return may_stay_queued(workload, features) and not waits_for_replacement(workload)
+
+
+def waits_for_replacement(workload: Workload) -> bool:
+    """Whether it cannot be tried before its group has all its pods again."""
+    return bool(workload.status.conditions) and workload.is_true(WorkloadCondition.WAITING_FOR_REPLACEMENT_PODS)
+
+
+def may_stay_queued(workload: Workload, features: Features) -> bool:
+    """Whether a Workload that waits already goes on waiting.
+
+    # Kueue parity: scheduling.md §3.1 and §3.5, pods that are missing keep a Workload out of a queue but do not take it out of one.
+    """
     gated = features[Gate.ADMISSION_GATED_BY] and workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY)
     if gated or not workload.spec.active:
         return False
@@ -39,8 +52,6 @@ def is_queueable(workload: Workload, features: Features) -> bool:
             return False
         reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
         if reserved is not None and reserved.reason == Reason.ON_HOLD:
-            return False
-        if workload.is_true(WorkloadCondition.WAITING_FOR_REPLACEMENT_PODS):
             return False
     return True
 
@@ -92,6 +103,7 @@ def reactivation_state(workload: Workload) -> tuple[Any, ...]:
         status.reclaimable_pods,
         _essence(workload.condition(WorkloadCondition.EVICTED)),
         _essence(workload.condition(WorkloadCondition.REQUEUED)),
+        waits_for_replacement(workload),
         tuple(gate.name for gate in status.preemption_gates if gate.position != "Open"),
     )
 
