@@ -9,6 +9,7 @@ Sums grow with what there is in the cluster: when a queue or cohort is deleted i
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -126,7 +127,12 @@ def _family(name: str, series: Series) -> CounterMetricFamily | GaugeMetricFamil
 def _cumulative(series: Series, row: _Observed) -> list[tuple[str, float]]:
     buckets: list[tuple[str, float]] = []
     below = 0
-    for bound, count in zip((*series.buckets, float("inf")), row.counts, strict=True):
+    for bound, count in zip((*series.buckets, math.inf), row.counts, strict=True):
         below += count
-        buckets.append((str(bound) if bound < float("inf") else "+Inf", float(below)))
+        buckets.append((_bound(bound), float(below)))
     return buckets
+
+
+def _bound(value: float) -> str:
+    """A bound as Go prints it, for queries that name one: `1`, `2.5`, `+Inf`."""
+    return "+Inf" if math.isinf(value) else str(value).removesuffix(".0")
