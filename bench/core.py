@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""The admission engine alone, in virtual time: what a decision costs, and how that grows with what waits.
+
+    core.py [--only baseline,large,pending] [--json FILE]
+
+*baseline* and *large* play Kueue's own scalability scenarios: ClusterQueues of 20 cpu in cohorts that lend everything, and three classes of
+Workloads that arrive at fixed intervals, run for a fixed time once admitted, and preempt each other by priority. There is no API server and
+no waiting: the time between two events costs nothing, so the figures are CPU seconds of the engine alone (with the few objects that a
+shell would hand it). Every write comes back at once, as an API server would send it.
+
+*pending* fills queues with Workloads that do not fit, and then measures single events: one arrival, one completion with the second
+of batching and all cycles that follow. It does so for growing numbers of pending Workloads and of ClusterQueues.
+
+One line of JSON at the end:
+
+    <scenario>_cpu_s               CPU seconds from the first event to the last
+    <scenario>_virtual_s           time that passed in the scenario
+    <scenario>_cycles, _decisions  what the engine did
+    decisions_per_s                decisions per CPU second of the large scenario
+    pending_<n>_<queues>q_arrival_us      one arrival that cannot be admitted, with its cycle
+    pending_<n>_<queues>q_completion_us   one completion, the admission that follows, and all it wakes
+    pending_50k_arrivals_per_s     from the first of these at 50,000 Workloads in 1,000 ClusterQueues
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import heapq
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pykueue.api.configuration.types import Configuration
+from pykueue.api.instant import Instant, format_time
+from pykueue.api.objects import ObjectKey
+from pykueue.api.v1beta2 import ClusterQueue, Condition, LocalQueue, ResourceFlavor, Workload
+from pykueue.core.engine import AdmissionEngine
+from pykueue.core.features import Features
+from pykueue.core.scheduler.assumed import as_admitted
+from pykueue.core.scheduler.decisions import Admit, Decision, Pending, Preempt
+
+MS = 1000
+START = Instant(1_700_000_000 * 1_000_000)
+NAMESPACE = "bench"
+TRUE_ONLY_WITH_QUOTA = {"QuotaReserved", "Admitted", "Evicted"}
+
+
+@dataclass(frozen=True)
+class Class:
+    """Workloads of one kind, per ClusterQueue."""
+
+    name: str
+    cpu: int
+    priority: int
+    n_workloads: int
+    every_ms: int
+    runs_ms: int
+
+
+BASELINE = (
+    Class("small", 1, 50, 350, 100, 200),
+    Class("medium", 5, 100, 100, 500, 500),
+    Class("large", 20, 200, 50, 1200, 1000),
+)
+LARGE = (
+    Class("small", 1, 50, 35, 60, 150),
+    Class("medium", 5, 100, 11, 300, 350),
+    Class("large", 20, 200, 4, 700, 700),
+)
+
+
+def new_engine(cohorts: int, queues: int, cpu: str = "20") -> AdmissionEngine:
+    """An engine with `cohorts` × `queues` ClusterQueues, each with a LocalQueue of its name."""
+    engine = AdmissionEngine(Configuration(), Features({}))
+    engine.set_namespace(NAMESPACE, {}, START)
+    engine.set_resource_flavor("default", _convert(ResourceFlavor, "default"), START)
+    quota = {"name": "cpu", "nominalQuota": cpu, "borrowingLimit": "100"}
+    for cohort in range(cohorts):
+        for n in range(queues):
+            name = f"cq-{cohort}-{n}"
+            spec = {
+                "cohortName": f"cohort-{cohort}",
+                "namespaceSelector": {},
+                "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
+                "resourceGroups": [
+                    {"coveredResources": ["cpu"], "flavors": [{"name": "default", "resources": [quota]}]}
+                ],
+            }
+            engine.set_cluster_queue(name, _convert(ClusterQueue, name, spec), START)
+            local = _convert(LocalQueue, name, {"clusterQueue": name})
+            engine.set_local_queue(ObjectKey(NAMESPACE, name), local, START)
+    return engine
+
+
+def new_workload(name: str, queue: str, cpu: int, priority: int, now: Instant) -> Workload:
+    """A Workload of one pod."""
+    container = {"name": "c", "resources": {"requests": {"cpu": str(cpu)}}}
+    pod_set = {"name": "main", "count": 1, "template": {"spec": {"containers": [container]}}}
+    return msgspec.convert(
+        {
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "uid": name,
+                "generation": 1,
+                "creationTimestamp": format_time(now),
+            },
+            "spec": {"podSets": [pod_set], "queueName": queue, "priority": priority},
+        },
+        Workload,
+    )
+
+
+class Play:
+    """An engine with the rest of the world: time, writes that come back, Workloads that finish."""
+
+    def __init__(self, engine: AdmissionEngine) -> None:
+        self.engine = engine
+        self.now = START
+        self.workloads: dict[ObjectKey, Workload] = {}
+        self.runs_us: dict[ObjectKey, int] = {}
+        self.events: list[tuple[Instant, int, ObjectKey, Workload | None]] = []
+        self.admissions: dict[ObjectKey, int] = {}
+        self.n_cycles = self.n_decisions = self.n_admitted = self.n_preempted = 0
+        self._serial = 0
+
+    def at(self, when: Instant, key: ObjectKey, workload: Workload | None) -> int:
+        """Note an arrival, or a completion (None)."""
+        self._serial += 1
+        heapq.heappush(self.events, (when, self._serial, key, workload))
+        return self._serial
+
+    def run(self) -> None:
+        """Play all events and the cycles between them, until nothing is left to do."""
+        while True:
+            due = self.engine.next_cycle_at(self.now)
+            if self.events and (due is None or self.events[0][0] <= max(due, self.now)):
+                self._event()
+            elif due is not None:
+                self.now = Instant(max(self.now, due))
+                self.cycle()
+            else:
+                return
+
+    def cycle(self) -> None:
+        """One cycle and the writes it asks for."""
+        result = self.engine.cycle(self.now)
+        self.n_cycles += 1
+        self.n_decisions += len(result.decisions)
+        for decision in result.decisions:
+            self._write(decision)
+        self.engine.take_changed()
+
+    def arrive(self, workload: Workload) -> None:
+        """A new Workload."""
+        self.workloads[workload.key] = workload
+        self.engine.set_workload(workload.key, workload, self.now)
+
+    def complete(self, key: ObjectKey) -> None:
+        """A Workload is over and deleted."""
+        del self.workloads[key]
+        self.engine.set_workload(key, None, self.now)
+
+    def _event(self) -> None:
+        when, serial, key, workload = heapq.heappop(self.events)
+        self.now = Instant(max(self.now, when))
+        if workload is not None:
+            self.arrive(workload)
+        elif self.admissions.get(key) == serial:
+            self.complete(key)
+
+    def _write(self, decision: Decision) -> None:
+        match decision:
+            case Admit():
+                self.n_admitted += 1
+                self._put(as_admitted(decision, self.now))
+                runs = self.runs_us.get(decision.key)
+                if runs is not None:
+                    self.admissions[decision.key] = self.at(Instant(self.now + runs), decision.key, None)
+            case Preempt():
+                for victim in decision.victims:
+                    self.n_preempted += 1
+                    self.admissions.pop(victim.key, None)
+                    self._put(self._without_quota(victim.key, victim.reason, victim.message, is_evicted=True))
+                self._pending(decision.pending)
+            case Pending():
+                self._pending(decision)
+
+    def _pending(self, decision: Pending) -> None:
+        known = decision.workload.condition("QuotaReserved")
+        if known is None or (known.reason, known.message) != (decision.reason, decision.message):
+            self._put(self._without_quota(decision.key, decision.reason, decision.message, is_evicted=False))
+
+    def _without_quota(self, key: ObjectKey, reason: str, message: str, *, is_evicted: bool) -> Workload:
+        old = self.workloads[key]
+        stamp = format_time(self.now)
+        kept = tuple(c for c in old.status.conditions if c.type not in TRUE_ONLY_WITH_QUOTA)
+        conditions = [Condition("QuotaReserved", "False", reason, message, stamp)]
+        if is_evicted:
+            conditions.append(Condition("Evicted", "True", "Preempted", message, stamp))
+        status = msgspec.structs.replace(old.status, conditions=(*kept, *conditions), admission=None)
+        return msgspec.structs.replace(old, status=status)
+
+    def _put(self, workload: Workload) -> None:
+        self.workloads[workload.key] = workload
+        self.engine.set_workload(workload.key, workload, self.now)
+
+
+def scenario(name: str, cohorts: int, queues: int, classes: tuple[Class, ...]) -> dict[str, float]:
+    """Play a scenario of Kueue's performance tests."""
+    play = Play(new_engine(cohorts, queues))
+    for queue in (f"cq-{c}-{q}" for c in range(cohorts) for q in range(queues)):
+        for kind in classes:
+            for n in range(kind.n_workloads):
+                when = Instant(START + n * kind.every_ms * MS)
+                workload = new_workload(f"{queue}-{kind.name}-{n}", queue, kind.cpu, kind.priority, when)
+                play.runs_us[workload.key] = kind.runs_ms * MS
+                play.at(when, workload.key, workload)
+    n_workloads = len(play.events)
+    cpu = _cpu(play.run)
+    assert not play.workloads, f"{len(play.workloads)} of {n_workloads} Workloads did not finish"
+    return {
+        f"{name}_cpu_s": round(cpu, 2),
+        f"{name}_virtual_s": round((play.now - START) / 1e6, 1),
+        f"{name}_cycles": play.n_cycles,
+        f"{name}_decisions": play.n_decisions,
+        f"{name}_preemptions": play.n_preempted,
+        f"{name}_workloads": n_workloads,
+    }
+
+
+def pending(n_pending: int, queues: int, n_events: int = 200) -> dict[str, float]:
+    """Cost of single events beside many Workloads that wait."""
+    cohorts = max(1, queues // 100)
+    per_cohort = queues // cohorts
+    play = Play(new_engine(cohorts, per_cohort))
+    names = [f"cq-{c}-{q}" for c in range(cohorts) for q in range(per_cohort)]
+    for n, queue in enumerate(names):
+        play.arrive(new_workload(f"holder-{n}", queue, 20, 100, START))
+    play.run()
+    for n in range(n_pending):
+        workload = new_workload(f"waits-{n}", names[n % queues], 1 + n // queues % 3 * 2, 50, Instant(START + n * MS))
+        play.arrive(workload)
+    play.run()
+    step = max(1, queues // n_events)
+    chosen = [names[n * step % queues] for n in range(n_events)]
+    late = iter([new_workload(f"late-{n}", q, 1 + n % 3 * 2, 50, play.now) for n, q in enumerate(chosen)])
+
+    def arrivals() -> None:
+        for workload in late:
+            play.arrive(workload)
+            play.run()
+
+    holders = iter([ObjectKey(NAMESPACE, f"holder-{n * step % queues}") for n in range(n_events // 10)])
+
+    def completions() -> None:
+        for key in holders:
+            if key in play.workloads:
+                play.complete(key)
+                play.run()
+
+    label = f"pending_{n_pending // 1000}k_{queues}q"
+    return {
+        f"{label}_arrival_us": round(_cpu(arrivals) / n_events * 1e6, 1),
+        f"{label}_completion_us": round(_cpu(completions) / (n_events // 10) * 1e6, 1),
+    }
+
+
+def _cpu(act: Any) -> float:
+    gc.collect()
+    start = time.process_time()
+    act()
+    return time.process_time() - start
+
+
+def _convert(type_: type[Any], name: str, spec: dict[str, Any] | None = None) -> Any:
+    return msgspec.convert({"metadata": {"name": name, "uid": name}, "spec": spec or {}}, type_)
+
+
+def measure(only: set[str]) -> Iterator[dict[str, float]]:
+    """All figures, a part at a time."""
+    if "baseline" in only:
+        yield scenario("baseline", 5, 6, BASELINE)
+    if "large" in only:
+        found = scenario("large", 10, 100, LARGE)
+        yield found | {"decisions_per_s": round(found["large_decisions"] / found["large_cpu_s"])}
+    if "pending" in only:
+        for n_pending, queues in ((10_000, 100), (50_000, 100), (10_000, 1000), (50_000, 1000), (100_000, 1000)):
+            found = pending(n_pending, queues)
+            if (n_pending, queues) == (50_000, 1000):
+                found["pending_50k_arrivals_per_s"] = round(1e6 / found["pending_50k_1000q_arrival_us"])
+            yield found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="baseline,large,pending", help="parts, separated by commas")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args()
+    figures: dict[str, float] = {}
+    for part in measure(set(options.only.split(","))):
+        figures |= part
+        print(*(f"{name:36} {value:>14,}" for name, value in part.items()), sep="\n", file=sys.stderr, flush=True)
+    line = json.dumps(figures)
+    print(line)
+    if options.json is not None:
+        options.json.write_text(line + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
