@@ -40,11 +40,15 @@ def validate_topology(pod_sets: Sequence[AnnotatedPodSet], features: Features) -
     """Every rule, in Kueue's order: the annotations of each pod set, then the sizes, and the groups if all else is well."""
     if not features[Gate.TOPOLOGY_AWARE_SCHEDULING]:
         return []
-    errors = [error for pod_set in pod_sets for error in _validate_annotations(pod_set, features)]
-    if errors:
+    if errors := [error for pod_set in pod_sets for error in validate_topology_of_one(pod_set, features)]:
         return errors
     errors = [error for pod_set in pod_sets for error in _validate_sizes(pod_set)]
     return errors + list(_validate_groups(pod_sets))
+
+
+def validate_topology_of_one(pod_set: AnnotatedPodSet, features: Features) -> list[FieldError]:
+    """The rules of the annotations alone: all that can be said of a pod, whose group and number its owner or its fellows decide."""
+    return list(_validate_annotations(pod_set, features)) if features[Gate.TOPOLOGY_AWARE_SCHEDULING] else []
 
 
 def _at(pod_set: AnnotatedPodSet, key: str) -> str:

@@ -22,7 +22,7 @@ from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
 from pykueue.integrations.pod import gate_names, is_suspended
 from pykueue.integrations.role_hash import role_hash
 from pykueue.integrations.settings import JobSettings, queue_name
-from pykueue.integrations.topology_validation import AnnotatedPodSet, validate_topology
+from pykueue.integrations.topology_validation import AnnotatedPodSet, validate_topology_of_one
 from pykueue.integrations.validation import atoi_fault, validate_create, validate_update
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Reader
@@ -103,7 +103,7 @@ class PodWebhook(KindWebhook):
             yield fields.forbidden(f"metadata.labels[{Label.MANAGED}]", "managed label value can only be 'true'")
         yield from self._validate_group(pod)
         annotated = AnnotatedPodSet("metadata.annotations", objects.annotations(pod), 1)
-        yield from validate_topology([annotated], self._settings.features)
+        yield from validate_topology_of_one(annotated, self._settings.features)
 
     def _validate_group(self, pod: Obj) -> Iterator[FieldError]:
         group = pod_group_name(pod, self._settings.features)

@@ -157,3 +157,21 @@ def test_marks_and_start_in_one_patch() -> None:
     new = {**old, "metadata": {**old["metadata"], "annotations": {**old["metadata"]["annotations"], **marks}}}
     started = {**new, "spec": {**new["spec"], "schedulingGates": []}}
     assert faults(started, old) == ""
+
+
+def test_pod_of_a_podset_group() -> None:
+    """Groups of pod sets are judged where the pod sets are; a pod only needs annotations that agree with each other."""
+    grouped = {K + "podset-group-name": "together", K + "podset-required-topology": "cloud/rack"}
+    assert faults(make_pod("p", labels=QUEUED, annotations=grouped)) == ""
+    assert (
+        faults(
+            make_pod(
+                "p",
+                labels=QUEUED,
+                annotations={K + "podset-slice-size": "4", K + "podset-slice-required-topology": "cloud/rack"},
+            )
+        )
+        == ""
+    )
+    alone = {K + "podset-group-name": "together"}
+    assert "may not be set when neither" in faults(make_pod("p", labels=QUEUED, annotations=alone))
