@@ -44,7 +44,7 @@ NOT_ADMITTED = "Not admitted by cluster queue"
 WORKLOAD_DELETED = "Workload is deleted"
 _LOOKED_UP = (
     kinds.NAMESPACE, kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS,
-    kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.STATEFUL_SET,
+    kinds.ADMISSION_CHECK, kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.STATEFUL_SET,
 )  # fmt: skip
 
 
