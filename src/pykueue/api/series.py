@@ -112,6 +112,12 @@ _CLUSTER_QUEUES = {
     "evicted_workloads_once_total": _counter((*_CQ, *_CAUSE, *_CLASS), "First evictions of a Workload for a reason"),
     "preempted_workloads_total": _counter(("preempting_cluster_queue", "reason"), "Preemptions"),
     "workload_eviction_latency_seconds": _histogram((*_CQ, "reason"), doubling(14), "Eviction to release of the quota"),
+    "preemption_target_recomputations_total": _counter(
+        (*_CQ, "result"), "Heads judged again as their victims were taken"
+    ),
+    "pod_scheduling_gate_removal_seconds": _histogram(
+        ("name", *_CQ, "is_group"), _DEFAULT, "Admission to the removal of a pod's scheduling gate"
+    ),
     "workload_creation_latency_seconds": _histogram(("job_kind",), _CREATION, "Creation of a job to its Workload's"),
 }
 _COHORTS = {

@@ -254,7 +254,7 @@ class AdmissionEngine:
         self._cycle += 1
         cycle = self._make_cycle()
         cycle.run(entries)
-        result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped)
+        result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped, tuple(cycle.recomputed))
         admitted = {d.key: d for d in cycle.decisions if isinstance(d, Admit)}
         version = self._version
         for entry in entries:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pykueue.api import objects
 from pykueue.api.configuration import Configuration
+from pykueue.api.constants import Annotation, Label, SchedulingGate, WorkloadCondition
 from pykueue.api.errors import PykueueError
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
@@ -39,6 +40,7 @@ from pykueue.ports.reader import Reader
 from pykueue.runtime.series import SeriesCollector
 
 FOLLOWER = "follower"
+_OUR_GATES = frozenset(gate.value for gate in SchedulingGate)
 _JOB_KINDS = {(kind.api_version, kind.kind): kind for kind in (JOB, POD, LEADER_WORKER_SET, STATEFUL_SET)}
 
 
@@ -77,6 +79,8 @@ class MeteredEngine:
             self._since = now
         if event.kind == WORKLOAD and self._role() != FOLLOWER:
             self.collector.count(self._changes(event, reader, now))
+        elif event.kind == POD and event.change is Change.MODIFIED and self._role() != FOLLOWER:
+            self.collector.count(self._ungated(event, reader, now))
         self._engine.apply(event, reader, now)
         if event.change is Change.DELETED:
             self._forget(event.kind, event.new)
@@ -107,6 +111,8 @@ class MeteredEngine:
         word = "success" if any(isinstance(decision, Admit) for decision in result.decisions) else "inadmissible"
         attempt = Sample("admission_attempts_total", (word,))
         self.collector.count((attempt, Sample("admission_attempt_duration_seconds", (word,), duration_s)))
+        recomputed = (Sample("preemption_target_recomputations_total", labels) for labels in result.recomputed)
+        self.collector.count(recomputed)
         self._skips = result.skipped
         for decision in result.decisions:
             if isinstance(decision, Preempt):
@@ -144,6 +150,22 @@ class MeteredEngine:
         waited_us = max(0, workload.created_at - objects.created_at(job))
         return (Sample("workload_creation_latency_seconds", (owner.kind,), waited_us / SECOND_US),)
 
+    def _ungated(self, event: ObjectEvent, reader: Reader, now: Instant) -> Iterator[Sample]:
+        """How long an admitted pod kept a gate of ours; the pod names its Workload once it is started."""
+        gone = [gate for gate in _gates(event.old or {}) if gate not in _gates(event.new)]
+        name = objects.annotations(event.new).get(Annotation.WORKLOAD, "")
+        found = reader.get(WORKLOAD, objects.namespace(event.new), name) if gone and name else None
+        workload = reader.typed(Workload, found) if found is not None else None
+        admitted = workload.condition(WorkloadCondition.ADMITTED) if workload is not None else None
+        if workload is None or admitted is None or admitted.status != "True":
+            return
+        group = Label.POD_GROUP_NAME in objects.labels(event.new)
+        is_group = group or Annotation.POD_GROUP_NAME in objects.annotations(event.new)
+        waited_s = max(0, now - admitted.transitioned_at) / SECOND_US
+        labels = (self._home(workload).cluster_queue, str(is_group).lower())
+        for gate in gone:
+            yield Sample("pod_scheduling_gate_removal_seconds", (gate, *labels), waited_s)
+
     def _home(self, workload: Workload) -> Home:
         held = self._engine.engine.measured()
         key = ObjectKey(workload.metadata.namespace, workload.spec.queue_name)
@@ -168,3 +190,9 @@ class MeteredEngine:
             self.collector.forget(cohort=name)
         elif kind == LOCAL_QUEUE:
             self.collector.forget(name=name, namespace=objects.namespace(obj))
+
+
+def _gates(pod: Obj) -> Sequence[str]:
+    """The scheduling gates of ours that a pod has."""
+    present = (str(gate.get("name")) for gate in objects.get_path(pod, "spec", "schedulingGates") or ())
+    return [gate for gate in present if gate in _OUR_GATES]

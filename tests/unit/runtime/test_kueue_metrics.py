@@ -178,6 +178,29 @@ def test_a_new_job_is_timed_to_its_workload() -> None:
     assert found["kueue_workload_creation_latency_seconds_count{job_kind=Job,replica_role=leader}"] == 1
 
 
+def test_a_gate_that_is_removed_is_timed_from_the_admission() -> None:
+    """Our gates alone, and whether the pod is one of a group."""
+    cluster = Cluster()
+    cluster.queue("cq", "2")
+    cluster.workload("w", "cq", "1")
+    cluster.admit("w", "cq", "1")
+    meta = named("p", "ns")["metadata"] | {
+        "annotations": {"kueue.x-k8s.io/workload": "w", "kueue.x-k8s.io/pod-group-name": "w"}
+    }
+    gates = [{"name": "kueue.x-k8s.io/admission"}, {"name": "example.com/other"}]
+    cluster.now = Instant(START + 2 * SECOND_US)
+    cluster.put(kinds.POD, {"metadata": meta | {"resourceVersion": "1"}, "spec": {"schedulingGates": gates}})
+    cluster.put(kinds.POD, {"metadata": meta | {"resourceVersion": "2"}, "spec": {}})
+    cluster.put(kinds.POD, {"metadata": meta | {"resourceVersion": "3"}, "spec": {"nodeName": "n"}})
+    labels = "cluster_queue=cq,is_group=true,name=kueue.x-k8s.io/admission,replica_role=leader"
+    assert cluster.told("pod_scheduling_gate_removal_seconds_sum") == [
+        f"kueue_pod_scheduling_gate_removal_seconds_sum{{{labels}}}"
+    ]
+    found = cluster.read()
+    assert found[f"kueue_pod_scheduling_gate_removal_seconds_sum{{{labels}}}"] == 2
+    assert found[f"kueue_pod_scheduling_gate_removal_seconds_count{{{labels}}}"] == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "key"),
     [(kinds.CLUSTER_QUEUE, ObjectKey("", "cq")), (kinds.LOCAL_QUEUE, ObjectKey("ns", "cq"))],

@@ -47,6 +47,7 @@ class Cycle:
         is_fair: whether fair sharing orders the entries.
         is_blocked: some admitted Workload's pods are not ready and admission waits for that.
         skipped: entries per ClusterQueue that wanted to preempt and were skipped.
+        recomputed: see `CycleResult`.
     """
 
     nominator: Nominator
@@ -55,6 +56,7 @@ class Cycle:
     is_blocked: bool
     decisions: list[Decision] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    recomputed: list[tuple[str, str]] = field(default_factory=list)
     victims: dict[int, list[Target]] = field(default_factory=dict)
     """Victims chosen so far, by identity of the tree."""
 
@@ -134,6 +136,8 @@ class Cycle:
                 self.nominator.renominate(entry, pins, gone)
             assert entry.assignment is not None
             entry.is_deferred = entry.assignment.mode is Mode.FIT
+            found = "new_targets" if entry.assignment.mode is Mode.PREEMPT and entry.targets else "skipped"
+            self.recomputed.append((entry.queue.name, "deferred_fit" if entry.is_deferred else found))
         return self._fits(entry)
 
     def _fits(self, entry: Entry) -> bool:

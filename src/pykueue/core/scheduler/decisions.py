@@ -127,11 +127,14 @@ class CycleResult:
         number: of the cycle.
         decisions: in the order in which they were made.
         skipped: ClusterQueue to entries that were skipped although they wanted to preempt.
+        recomputed: ClusterQueue and outcome of each entry that was judged again because its victims were taken:
+            `new_targets`, `deferred_fit` or `skipped`.
     """
 
     number: int
     decisions: tuple[Decision, ...]
     skipped: dict[str, int]
+    recomputed: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_success(self) -> bool:
