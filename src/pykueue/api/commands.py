@@ -31,6 +31,8 @@ class Create:
     obj: Obj
     exists_ok: bool = False
     """AlreadyExists counts as success."""
+    refused: Emit | None = None
+    """Recorded if the API says no for the object's own sake; the API's words follow the note."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,8 @@ def pod_creation(kind: Kind, owner: Obj, name: str, prefix: str, reporter: str) 
     """A pod of the owner's template, and the event that tells of it."""
     pod = parts.pod_from_template(owner["spec"]["template"], kind, owner, name=name, generate_name=prefix)
     note = f"Created pod: {name}"
-    return Create(POD, pod), Emit(kind, owner, "Normal", "SuccessfulCreate", note, reporter)
+    refused = Emit(kind, owner, "Warning", "FailedCreate", "Error creating: ", reporter)
+    return Create(POD, pod, refused=refused), Emit(kind, owner, "Normal", "SuccessfulCreate", note, reporter)
 
 
 def _status(obj: Obj, pods: Sequence[Obj], active: Sequence[Obj], now: Instant) -> tuple[Command, ...]:

@@ -211,9 +211,10 @@ def _creation(state: _Set, index: int) -> tuple[Command, ...]:
         mounted = [{"name": v, "persistentVolumeClaim": {"claimName": c}} for v, c in names.items()]
         pod["spec"]["volumes"] = [*volumes, *mounted]
     said = f"create Pod {name} in StatefulSet {objects.name(owner)} successful"
+    refused = f"create Pod {name} in StatefulSet {objects.name(owner)} failed error: "
     return (
         *(Create(PERSISTENT_VOLUME_CLAIM, claim, exists_ok=True) for claim in claims),
-        Create(POD, pod),
+        Create(POD, pod, refused=Emit(STATEFUL_SET, owner, "Warning", "FailedCreate", refused, REPORTER)),
         Emit(STATEFUL_SET, owner, "Normal", "SuccessfulCreate", said, REPORTER),
     )
 

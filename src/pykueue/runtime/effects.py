@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pykueue.api.commands import Apply, Bind, Chain, Command, Create, Delete, Emit, Patch, Together
@@ -109,7 +110,7 @@ class Effects:
                 case Emit():
                     self._recorder.record(command, reporter)
                 case Create() | Patch() | Apply() | Delete() | Bind():
-                    await self._write(command, cause)
+                    await self._write(command, reporter, cause)
 
     async def _run_and_tell(
         self,
@@ -137,7 +138,7 @@ class Effects:
             if result is not None:
                 raise result
 
-    async def _write(self, command: Write, cause: str) -> None:
+    async def _write(self, command: Write, reporter: str, cause: str) -> None:
         kind, object_key = target(command)
         what = verb(command)
         self._metrics.requests.labels(what, kind.kind).inc()
@@ -152,6 +153,9 @@ class Effects:
             self._metrics.failures.labels(what, kind.kind, reason).inc()
             if isinstance(error, Conflict | AlreadyExists) and object_key.name:
                 await self._catch_up(kind, object_key)
+            elif isinstance(command, Create) and command.refused and isinstance(error, ApiError):
+                said = replace(command.refused, note=f"{command.refused.note}{error.message}")
+                self._recorder.record(said, reporter)
             raise
         change = observed(command, answer)
         if change is not None:

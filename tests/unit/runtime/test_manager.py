@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from pykueue.api.commands import Command, Create, Delete, Emit, Patch
-from pykueue.api.errors import AlreadyExists, Conflict, NotFound, TransportError
+from pykueue.api.errors import AlreadyExists, Conflict, Forbidden, NotFound, TransportError
 from pykueue.api.events import ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import CONFIG_MAP, POD, Kind
@@ -204,6 +204,28 @@ def test_a_conflict_brings_the_cache_up_to_date_before_the_retry() -> None:
         await clock.advance(SECOND_US)
         assert len(seen) == 2
         assert api.get(CONFIG_MAP, ObjectKey("ns", "a"))["data"] == {"done": "yes"}
+
+    run(Copier(reconcile), story)
+
+
+def test_a_refused_creation_is_told_about_its_owner() -> None:
+    """The API's words stand behind the note of the event; a conflict tells nobody."""
+
+    def reconcile(reader: Reader, key: ObjectKey, now: Instant) -> Result:
+        owner = reader.get(CONFIG_MAP, *key)
+        if owner is None or reader.get(POD, *key) is not None:
+            return DONE
+        refused = Emit(CONFIG_MAP, owner, "Warning", "FailedCreate", "Error creating: ", "copier")
+        return Result((Create(POD, {"metadata": {"namespace": "ns", "name": key.name}}, refused=refused),))
+
+    async def story(api: MemoryApi, clock: ManualClock, manager: Manager) -> None:
+        api.failing += [Conflict("later"), Forbidden("pods are not wanted here")]
+        api.create(CONFIG_MAP, config_map("a"))
+        await clock.advance(SECOND_US)
+        assert [(e["reason"], e["note"]) for e in api.events] == [
+            ("FailedCreate", "Error creating: pods are not wanted here")
+        ]
+        assert api.names(POD) == ["a"]
 
     run(Copier(reconcile), story)
 

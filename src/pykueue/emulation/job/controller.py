@@ -34,7 +34,8 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 REPORTER = "job-controller"
 _MANAGER = "kubernetes.io/job-controller"
-_BATCH_US = 2_000
+# Kubernetes parity: changes of pods are looked at once a second, so that pods that end together are counted together.
+_BATCH_US = 1_000_000
 _CREATE_MAX = 500
 
 
@@ -240,7 +241,8 @@ def _with_index(job: Obj, pod: dict[str, Any], index: int, pods: p.JobPods) -> d
 
 def _creation(job: Obj, pod: dict[str, Any]) -> tuple[Command, ...]:
     note = f"Created pod: {pod['metadata']['name']}"
-    return Create(POD, pod), Emit(JOB, job, "Normal", "SuccessfulCreate", note, REPORTER)
+    refused = Emit(JOB, job, "Warning", "FailedCreate", "Error creating: ", REPORTER)
+    return Create(POD, pod, refused=refused), Emit(JOB, job, "Normal", "SuccessfulCreate", note, REPORTER)
 
 
 def _deletion(job: Obj, pod: Obj) -> tuple[Command, ...]:
