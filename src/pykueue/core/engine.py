@@ -22,15 +22,7 @@ from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey, matches_labels
-from pykueue.api.v1beta2 import (
-    AdmissionCheck,
-    ClusterQueue,
-    Cohort,
-    LocalQueue,
-    ResourceFlavor,
-    Topology,
-    Workload,
-)
+from pykueue.api.v1beta2 import AdmissionCheck, ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.explain import Explanation, explain
 from pykueue.core.features import Features, Gate
@@ -54,13 +46,7 @@ from pykueue.core.views import (
     weighted_share,
 )
 from pykueue.core.workload.info import Info, InfoMaker
-from pykueue.core.workload.lifecycle import (
-    has_quota,
-    is_finished,
-    is_queueable,
-    may_stay_queued,
-    waits_for_replacement,
-)
+from pykueue.core.workload.lifecycle import has_quota, is_finished, is_queueable, may_stay_queued, waits_for_replacement
 
 __all__ = ["Admissibility", "AdmissionEngine", "Changed"]
 
