@@ -126,8 +126,9 @@ class MeteredEngine:
             return ()
         if event.old is None:
             return self._creation(event.new, new, reader)
-        old = reader.typed(Workload, event.old)
-        if old.status == new.status:
+        # The engine still has the version before; decoding `event.old` anew would leave it in the reader's memory.
+        old = self._engine.engine.measured().workloads.get(new.key)
+        if old is None or old.status == new.status:
             return ()
         samples = changes(old, new, self._home(new if new.status.admission is not None else old), now)
         if any(sample.name == "preempted_workloads_total" for sample in samples):

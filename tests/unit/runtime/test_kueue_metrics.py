@@ -149,6 +149,16 @@ def test_a_preemption_names_the_queue_that_preempts() -> None:
     assert len(cluster.told("evicted_workloads_total")) == 1
 
 
+def test_counting_keeps_no_old_versions() -> None:
+    """However often a Workload changes, the reader remembers the present one alone."""
+    cluster = Cluster()
+    cluster.queue("cq", "2")
+    for version in range(1, 30):
+        status = {"conditions": [condition("PodsReady")]} if version % 2 else {}
+        cluster.workload("w", "cq", "1", version, status=status)
+    assert sum(obj["kind"] == "Workload" for obj, _ in cluster.reader._decoded.values()) == 1
+
+
 def test_a_follower_measures_and_does_not_count() -> None:
     """It sees the leader's writes: gauges follow, counters stay at zero; elected, all its series change their role."""
     cluster = Cluster("follower")
