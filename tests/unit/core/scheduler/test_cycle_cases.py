@@ -242,7 +242,7 @@ def test_overlapping_victims_are_deferred() -> None:
         assert victims(result) == {"held": "InCohortReclamation"}
         waiting = pendings(result)["h"]
         assert (waiting.message, waiting.reason) == (OVERLAP_DEFERRED, "WaitingForPreemptedWorkloads")
-        assert dict(result.recomputed) == {"hero": "deferred_fit", "rest": "skipped"}
+        assert ("hero", "deferred_fit") in result.recomputed
         assert not world.is_parked("h")
         assert world.is_parked("r")
 
