@@ -114,14 +114,16 @@ def install(plane: ControlPlane, documents: list[dict[str, Any]]) -> None:
     plane.kubectl("delete", "crd", "--ignore-not-found", "--wait=true", *(d["metadata"]["name"] for d in documents))
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
     plane.kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{d['metadata']['name']}" for d in documents))
+    plane.kubectl(
+        "wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{d['metadata']['name']}" for d in documents)
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=18443)
     options = parser.parse_args()
-    from pykueue.api.schema import all_crds  # noqa: PLC0415
+    from pykueue.api.schema import all_crds
 
     folder = shared()
     reference = [
@@ -130,7 +132,10 @@ def main() -> int:
         for document in yaml.load_all(path.read_text(), yaml.CSafeLoader)
     ]
     ours = [d for d in all_crds() if d["spec"]["group"] == GROUP]
-    plurals = {d["spec"]["names"]["kind"]: (d["spec"]["names"]["plural"], d["spec"]["scope"] == "Namespaced") for d in reference}
+    plurals = {
+        d["spec"]["names"]["kind"]: (d["spec"]["names"]["plural"], d["spec"]["scope"] == "Namespaced")
+        for d in reference
+    }
     unique: dict[str, dict[str, Any]] = {}
     for seed in seeds(folder):
         if str(seed.get("apiVersion", "")).startswith(GROUP + "/") and seed.get("kind") in plurals:

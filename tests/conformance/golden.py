@@ -12,9 +12,12 @@ the run (`--check-list`), and so does a name that does not exist.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -53,13 +56,23 @@ def choose(folder: Path, patterns: list[str], *, listed: bool) -> list[Path]:
     ]
 
 
+def free_ports() -> int:
+    """The first of sixteen free ports in a row on loopback."""
+    for first in random.SystemRandom().sample(range(20000, 32000, 16), 200):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + 16):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise SystemExit("golden.py: no sixteen free ports in a row: pass --port")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", choices=("embedded", "real"))
     parser.add_argument("--only", action="append", metavar="GLOB")
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--settle", default="2")
-    parser.add_argument("--port", type=int, default=0, help="first of a few ports to use (default: 17443, or 16443 for real)")
+    parser.add_argument("--port", type=int, default=0, help="first of 16 ports to use (default: any that are free)")
     parser.add_argument("--kubectl", default="")
     parser.add_argument("--listed", action="store_true", help="play the scenarios of not-reached.txt instead")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running, and say where")
@@ -70,7 +83,7 @@ def main() -> int:
         print("golden.py: no scenario matches")
         return 2
     state = Path(tempfile.mkdtemp(prefix=f"pykueue-golden-{options.home}-"))
-    home = Home(options.home, state, options.port or (17443 if options.home == "embedded" else 16443))
+    home = Home(options.home, state, options.port or free_ports())
     try:
         home.prepare()
         command = [

@@ -55,23 +55,19 @@ class Home:
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "home.json").write_text(json.dumps({"kind": self.kind, "port": self.port}))
         if self.kind == "real":
-            from cluster import HERE as CONTROLPLANE  # noqa: PLC0415
-            from cluster import ControlPlane  # noqa: PLC0415
+            from cluster import HERE as CONTROLPLANE
+            from cluster import ControlPlane
 
             built = subprocess.run([str(CONTROLPLANE / "build.sh")], check=True, stdout=subprocess.PIPE, text=True)
             binaries = Path(built.stdout.strip().splitlines()[-1])
             (self.state / "kubectl").write_text(str(binaries / "kubectl"))
-            ControlPlane(self.state / "plane", self.port, binaries).up()
             manifests = subprocess.run([str(PYKUEUE), "manifests"], check=True, stdout=subprocess.PIPE)
-            documents = [d for d in yaml.load_all(manifests.stdout, yaml.CSafeLoader) if d]
-            # The Deployment would need an image; the manager runs beside the control plane instead.
-            kept = [d for d in documents if d["kind"] not in ("Deployment", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")]
-            self._apply(kept)
-
-    def _apply(self, documents: list[dict[str, object]]) -> None:
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
-        command = [self.kubectl, f"--kubeconfig={self.kubeconfig}", "apply", "--server-side", "--force-conflicts", "-f", "-"]
-        subprocess.run(command, input=text, text=True, check=True, stdout=subprocess.DEVNULL)
+            # The Deployment would need an image, the manager runs beside the control plane; it registers its webhooks itself.
+            left_out = ("Deployment", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+            loaded = yaml.load_all(manifests.stdout, yaml.CSafeLoader)
+            ControlPlane(self.state / "plane", self.port, binaries).up(
+                [d for d in loaded if d and d["kind"] not in left_out]
+            )
 
     def restart(self, config: Path | None) -> None:
         """Stop the manager if it runs, and start it with this configuration."""
@@ -143,7 +139,7 @@ def stop(state: Path) -> None:
     """Stop everything that belongs to a state folder."""
     terminate(state / "manager.pid")
     if (state / "plane").exists():
-        from cluster import down  # noqa: PLC0415
+        from cluster import down
 
         down(state / "plane")
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import base64
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import os
@@ -26,6 +26,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Pki:
         (self.folder / name).write_bytes(data)
 
     def _build(self, subject: x509.Name, public_key: rsa.RSAPublicKey, *, ca: bool) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         names = [x509.DNSName(n) for n in ("localhost", "kubernetes", "kubernetes.default.svc")]
         builder = (
             x509.CertificateBuilder()
@@ -79,8 +80,8 @@ class Pki:
             .issuer_name(self.name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=365))
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(days=365))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if not ca:
@@ -98,11 +99,19 @@ class ControlPlane:
         self.kubeconfig = self.folder / "kubeconfig"
         self.pki = self.folder / "pki"
 
-    def up(self) -> None:
+    def up(self, documents: Sequence[dict[str, Any]] = ()) -> None:
+        """Start everything.
+
+        Args:
+            documents: applied before the controllers start. The garbage collector looks for new kinds only every half minute, so
+                definitions that are there when it starts save everybody that wait.
+        """
         self.log.mkdir(parents=True, exist_ok=True)
         self._credentials()
         self._core()
         self._wait_ready()
+        self._definitions(documents)
+        self._controllers()
         self._lws()
         self._kwok()
 
@@ -153,6 +162,17 @@ class ControlPlane:
             if time.monotonic() > deadline:
                 raise SystemExit(f"cluster.py: the API server did not become ready; see {self.log}")
             time.sleep(0.5)
+
+    def _definitions(self, documents: Sequence[dict[str, Any]]) -> None:
+        bases = Path(self._module_folder("lws", "sigs.k8s.io/lws")) / "config/crd/bases"
+        self.kubectl("apply", "--server-side", "-f", str(bases))
+        # The scenarios were recorded with the newer LeaderWorkerSet definition, which limits more fields; ours equals it.
+        for listed in ([leaderworkerset_crd()], documents):
+            if listed:
+                text = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
+                self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def _controllers(self) -> None:
         fast = ("--kube-api-qps=1000", "--kube-api-burst=2000", "--leader-elect=false", "--secure-port=0")
         self._start(
             "kube-controller-manager", f"--kubeconfig={self.kubeconfig}", f"--root-ca-file={self.pki}/ca.crt",
@@ -163,10 +183,6 @@ class ControlPlane:
 
     def _lws(self) -> None:
         module = Path(self._module_folder("lws", "sigs.k8s.io/lws"))
-        self.kubectl("apply", "--server-side", "-f", str(module / "config/crd/bases"))
-        # The scenarios were recorded with the newer definition, which limits more fields; ours equals it.
-        definition = json.dumps(leaderworkerset_crd())
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=definition)
         self.kubectl("create", "namespace", "lws-system", check=False)
         port = self.port + 3
         ca = base64.b64encode((self.pki / "ca.crt").read_bytes()).decode()
@@ -217,7 +233,7 @@ class ControlPlane:
         return subprocess.run(command, cwd=HERE / pin, check=True, capture_output=True, text=True).stdout.strip()
 
     def _wait_port(self, port: int) -> None:
-        import socket  # noqa: PLC0415
+        import socket
 
         deadline = time.monotonic() + 60
         while True:
