@@ -11,9 +11,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pykueue.api.errors import ApiError, Forbidden, InternalError, join_field_errors
+from pykueue.api.errors import ApiError, BadRequest, Forbidden, InternalError, join_field_errors
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj
+from pykueue.api.schema import shape_fault
 from pykueue.ports.admission import AdmissionRequest, Webhook
 from pykueue.ports.reader import Reader
 
@@ -142,7 +143,10 @@ def as_denial(webhook: str, error: ApiError) -> ApiError:
     return type(error)(told, details=error.details, code=error.code)
 
 
-def _fault(webhook: str, request: AdmissionRequest, fault: Exception) -> WebhookFault:
+def _fault(webhook: str, request: AdmissionRequest, fault: Exception) -> ApiError:
+    """Whose fault it is: the object's, if it has not the shape of its kind (spec: webhooks.md §2, undecodable object); else ours."""
+    if (malformed := shape_fault(request.kind, request.obj)) is not None:
+        return BadRequest(malformed)
     _log.exception("webhook %s: unexpected error with %s %s", webhook, request.namespace, request.name)
     return WebhookFault(f"unexpected error in pykueue: {fault!r}")
 
