@@ -9,6 +9,7 @@ Source: leaderworkerset.md B3 (worker StatefulSet), B7.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pykueue.api import objects
@@ -123,11 +124,10 @@ def _present_leader(reader: Reader, worker: Obj) -> Obj | None:
 def _make_workers(reader: Reader, lws: Obj, leader: Obj) -> Result:
     """The worker StatefulSet (and Service) of a leader, once everything it depends on is there."""
     namespace, name = objects.key(leader)
+    failed = f"Failed to create worker statefulset for leader pod {name}: "
+    refused = Emit(LEADER_WORKER_SET, lws, "Warning", "FailedCreate", failed, names.REPORTER)
     if names.LEADER_NAME in objects.annotations(leader):
-        note = (
-            f"Failed to create worker statefulset for leader pod {name}: leader pod has annotation {names.LEADER_NAME}"
-        )
-        return Result((Emit(LEADER_WORKER_SET, lws, "Warning", "FailedCreate", note, names.REPORTER),))
+        return Result((replace(refused, note=f"{failed}leader pod has annotation {names.LEADER_NAME}"),))
     commands: list[Command] = []
     group = objects.labels(leader).get(names.GROUP_INDEX, "")
     if names.subdomain_policy(lws) == names.UNIQUE_PER_REPLICA and reader.get(SERVICE, namespace, name) is None:
@@ -149,7 +149,8 @@ def _make_workers(reader: Reader, lws: Obj, leader: Obj) -> Result:
             why = f"node {objects.name(node)} has no label {topology}, which {names.EXCLUSIVE_TOPOLOGY} names"
             return Result(tuple(commands), error=f"workers of leader pod {namespace}/{name} are not made: {why}")
         selector = {topology: objects.labels(node)[topology]}
-    commands.append(Create(STATEFUL_SET, worker_stateful_set(lws, leader, revision, selector), exists_ok=True))
+    workers = worker_stateful_set(lws, leader, revision, selector)
+    commands.append(Create(STATEFUL_SET, workers, exists_ok=True, refused=refused))
     note = f"Created worker statefulset for leader pod {name}"
     commands.append(Emit(LEADER_WORKER_SET, lws, "Normal", "GroupsProgressing", note, names.REPORTER))
     return Result(tuple(commands))
