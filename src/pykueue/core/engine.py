@@ -27,8 +27,8 @@ from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.explain import Explanation, explain
 from pykueue.core.features import Features, Gate
 from pykueue.core.measures import Measured
-from pykueue.core.queue.heads import PendingQueue
 from pykueue.core.queue.manager import QueueManager
+from pykueue.core.readiness import Readiness
 from pykueue.core.scheduler.assumed import as_admitted, was_released
 from pykueue.core.scheduler.cycle import Cycle, required_checks
 from pykueue.core.scheduler.decisions import Admit, CycleResult
@@ -36,7 +36,8 @@ from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import AssignerContext
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.policy import Preemptor
-from pykueue.core.tas.missing import MissingTopologies
+from pykueue.core.tas.scheduling import NodeTopologies
+from pykueue.core.tas.topology import NodeBook
 from pykueue.core.views import (
     Admissibility,
     CohortView,
@@ -71,7 +72,8 @@ class AdmissionEngine:
     def __init__(self, config: Configuration, features: Features) -> None:
         self._config = config
         self._features = features
-        self._cache = Cache()
+        self._cache = Cache(shares_hosts=features[Gate.TAS_HANDLE_OVERLAPPING_FLAVORS])
+        self._book = NodeBook()
         self._queues = QueueManager(features)
         self._workloads: dict[ObjectKey, Workload] = {}
         self._by_local: dict[ObjectKey, dict[ObjectKey, None]] = {}
@@ -84,7 +86,9 @@ class AdmissionEngine:
         self._waits_for_pods = False
         self._cycle = 0
         self._version = 0
-        self._judged: dict[str, int] = {}
+        """Of what matters to everybody; not of Workloads."""
+        self._marked_at = 0
+        self._ready = Readiness(self._cache, self._queues)
         self._last_cycle_at = Instant(0)
         self._backoff_us = 0
         self._changed: tuple[dict[str, None], dict[ObjectKey, None], dict[str, None], dict[ObjectKey, None]] = (
@@ -99,7 +103,6 @@ class AdmissionEngine:
 
     def set_workload(self, key: ObjectKey, workload: Workload | None, now: Instant) -> None:
         """Take in the latest version of a Workload; None if it is gone."""
-        self._version += 1
         old = self._workloads.get(key)
         self._index(key, old, workload)
         if workload is None or is_finished(workload):
@@ -196,8 +199,21 @@ class AdmissionEngine:
             return
         self._namespaces[name] = labels
         if old != labels:
-            waiting = (n for n, q in self._queues.named() if any(p.info.key.namespace == name for p in q.parked()))
-            self._queues.ask_retry(list(waiting), now)
+            self._queues.ask_retry([n for n, waiting in self._queues.named() if waiting.has_parked_in(name)], now)
+
+    def set_node(self, name: str, node: Obj | None, now: Instant) -> None:
+        """Take in the latest version of a Node; None if it is gone."""
+        if self._book.set_node(name, node) and self._cache.topology_queues():
+            self._version += 1
+            self._retry([queue.name for queue in self._cache.queues()], now)
+
+    def set_pod(self, key: ObjectKey, pod: Obj | None, now: Instant) -> None:
+        """Take in the latest version of a Pod; only those that take a node's room beside topologies matter."""
+        if self._book.set_pod(key, pod):
+            queues = self._cache.topology_queues()
+            if queues:
+                self._version += 1
+                self._retry(queues, now)
 
     def set_limit_ranges(self, namespace: str, limit_ranges: Sequence[Obj], now: Instant) -> None:
         """Take in all LimitRanges of a namespace."""
@@ -225,7 +241,8 @@ class AdmissionEngine:
         wake = self._queues.wake_at()
         if wake is not None:
             times.append(wake)
-        if not (self._waits_for_pods and self._not_ready) and any(self._ready_queues()):
+        self._mark()
+        if not (self._waits_for_pods and self._not_ready) and self._ready.is_due():
             times.append(Instant(self._last_cycle_at + self._backoff_us))
         del now
         return min(times, default=None)
@@ -242,12 +259,13 @@ class AdmissionEngine:
         cycle.run(entries)
         result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped, tuple(cycle.recomputed))
         admitted = {d.key: d for d in cycle.decisions if isinstance(d, Admit)}
-        version = self._version
+        is_same = [self._put_back(entry, now) for entry in entries]
         for entry in entries:
             if entry.info.key in admitted:
                 self._assume(admitted[entry.info.key], now)
-            else:
-                self._put_back(entry, version, now)
+        self._ready.settle(
+            (entry.queue, same) for entry, same in zip(entries, is_same, strict=True) if entry.queue is not None
+        )
         self._last_cycle_at = now
         grown = min(_BACKOFF_US_MAX, max(_BACKOFF_US_MIN, self._backoff_us * 2))
         self._backoff_us = 0 if result.is_success else grown
@@ -255,7 +273,6 @@ class AdmissionEngine:
 
     def forget(self, key: ObjectKey, now: Instant, *, requeue: bool) -> None:
         """The admission could not be written: give the quota back and, if asked, queue the Workload again."""
-        self._version += 1
         if self._assumed.pop(key, None) is None:
             return
         self._release(key, now)
@@ -353,8 +370,7 @@ class AdmissionEngine:
         if item.info.fault is not None:
             return _blocked(Reason.MISCONFIGURED, item.info.fault)
         waiting = self._queues.queue(name)
-        record = waiting.recorded(item.info.equivalence) if waiting is not None and item.is_bypassed else None
-        return Admissibility(None, record)
+        return Admissibility(None, waiting.bypassed(workload.key) if waiting is not None else None)
 
     def measured(self) -> Measured:
         """What metrics are read from; see `core/measures.py`."""
@@ -409,6 +425,7 @@ class AdmissionEngine:
             self._leave_queue(key)
             return
         self._queues.put(self._maker.pending(workload, name), now)
+        self._ready.mark(name)
         waiting = self._queues.queue(name)
         if known is None:
             self._touch(name, local_key)
@@ -419,12 +436,14 @@ class AdmissionEngine:
         home = self._queues.home(key)
         item = self._queues.delete(key)
         if home is not None and item is not None:
+            self._ready.mark(home)
             self._touch(home, item.info.local_queue)
 
     def _hold(self, info: Info, now: Instant) -> None:
         """Count a Workload with quota; less than before wakes others."""
         old = self._cache.workloads.get(info.key)
         self._cache.add_workload(info)
+        self._usage_changed(info.cluster_queue)
         self._track_readiness(info.key)
         self._touch(info.cluster_queue, info.local_queue)
         if old is not None and (
@@ -433,16 +452,20 @@ class AdmissionEngine:
             or old.workload.spec.priority_class_ref != info.workload.spec.priority_class_ref
             or any(info.usage.get(item, 0) < amount for item, amount in old.usage.items())
         ):
-            members = self._cache.tree_members(old.cluster_queue) or [old.cluster_queue]
-            self._retry(members, now)
+            self._usage_changed(old.cluster_queue)
+            self._retry([old.cluster_queue], now)
 
     def _release(self, key: ObjectKey, now: Instant) -> None:
         """Give back what a Workload held, and wake whoever may use it."""
+        has_places = bool(self._cache.ledger.of(key))
         info = self._cache.remove_workload(key)
         self._not_ready.pop(key, None)
         if info is not None:
+            self._usage_changed(info.cluster_queue)
             self._touch(info.cluster_queue, info.local_queue)
-            self._retry(self._cache.tree_members(info.cluster_queue), now)
+            # Nodes are shared by all, whatever cohort they are in.
+            others = self._cache.topology_queues() if has_places else []
+            self._retry([info.cluster_queue, *others], now)
 
     def _drop(self, key: ObjectKey, now: Instant) -> None:
         self._leave_queue(key)
@@ -476,7 +499,6 @@ class AdmissionEngine:
         self._recompute(list(self._by_local.get(local, ())), now)
 
     def _recompute(self, keys: Sequence[ObjectKey], now: Instant) -> None:
-        self._version += 1
         for key in keys:
             workload = self._workloads[key]
             if not has_quota(workload) and key not in self._assumed and not is_finished(workload):
@@ -488,37 +510,39 @@ class AdmissionEngine:
             workload = self._workloads.get(key)
             if workload is not None and not waits_for_replacement(workload):
                 self._recompute([key], now)
-        woken, told = self._queues.do_retries(now, self._may_wake)
-        if woken:
-            self._version += 1
-        self._changed[3].update(dict.fromkeys(told))
+        for name in self._queues.do_retries(now, self._cache.tree_members, self._may_wake):
+            self._ready.mark(name)
 
-    def _may_wake(self, name: str, info: Info) -> bool:
+    def _may_wake(self, name: str, namespace: str) -> bool:
         queue = self._cache.queue(name)
-        labels = self._namespaces.get(info.key.namespace)
+        labels = self._namespaces.get(namespace)
         return queue is not None and labels is not None and _selects(queue, labels)
 
-    def _ready_queues(self) -> list[tuple[str, PendingQueue]]:
-        """Queues with a head that could be judged differently than the last time."""
-        found = []
-        for name, waiting in self._queues.named():
-            if waiting.has_heads and self._judged.get(name) != self._version:
-                queue = self._cache.queue(name)
-                if queue is not None and queue.is_active:
-                    found.append((name, waiting))
-        return found
+    def _mark(self) -> None:
+        if self._marked_at != self._version:
+            self._marked_at = self._version
+            self._ready.mark_all()
+
+    def _usage_changed(self, cluster_queue: str) -> None:
+        if self._cache.topologies:
+            self._version += 1
+        else:
+            self._ready.mark_tree(cluster_queue)
 
     def _heads(self) -> list[Entry]:
+        self._mark()
         entries = []
-        for name, waiting in sorted(self._ready_queues(), key=lambda pair: pair[0]):
+        for queue, waiting in self._ready.take():
             item = waiting.pop()
             if item is not None:
-                entries.append(Entry(item.info, item, self._cache.queue(name)))
+                entries.append(Entry(item.info, item, queue))
         return entries
 
     def _make_cycle(self) -> Cycle:
         fair = self._config.fair_sharing
-        preemptor = Preemptor(self._cache, self._features, fair.preemption_strategies if fair is not None else None)
+        topologies = NodeTopologies(self._cache, self._book, self._features)
+        strategies = fair.preemption_strategies if fair is not None else None
+        preemptor = Preemptor(self._cache, self._features, strategies, topologies=topologies)
         context = AssignerContext(
             flavors=self._cache.flavors,
             features=self._features,
@@ -526,14 +550,13 @@ class AdmissionEngine:
             and self._config.resources.quota_check_strategy == "IgnoreUndeclared",
             is_fair=fair is not None,
             oracle=preemptor,
-            topologies=MissingTopologies(self._cache),
+            topologies=topologies,
             cycle=self._cycle,
         )
         nominator = Nominator(self._cache, context, preemptor, self._namespaces.get)
         return Cycle(nominator, self._features, fair is not None, bool(self._not_ready))
 
     def _assume(self, decision: Admit, now: Instant) -> None:
-        self._version += 1
         self._assumed[decision.key] = decision.workload
         self._leave_queue(decision.key)
         if decision.replaces is not None:
@@ -542,6 +565,7 @@ class AdmissionEngine:
         workload = as_admitted(decision, now)
         info = self._maker.reserving(workload)
         self._cache.add_workload(info)
+        self._usage_changed(info.cluster_queue)
         self._track_readiness(decision.key)
         self._touch(info.cluster_queue, info.local_queue)
         pods_ready = self._config.wait_for_pods_ready

@@ -104,7 +104,7 @@ def test_finds_a_place_exactly_when_there_is_one(case: Case, is_mixed: bool) -> 
     layout = resolve(LEVELS, request)
     assert isinstance(layout, Layout)
     workers, leader = demand(count, cpu), demand(1, leader_cpu) if leader_cpu is not None else None
-    found = place("t", tree, layout, workers, leader, lambda _: {}, is_mixed=is_mixed)
+    found = place("t", tree, layout, workers, leader, taken=lambda _: {}, is_mixed=is_mixed)
     possible = any(can_hold(tree, layout, leaves, workers, leader) for leaves in regions(tree, layout))
     assert isinstance(found, Placement) == possible, (found, tree.paths)
     if isinstance(found, Placement):

@@ -11,7 +11,8 @@ Source: scheduling.md §5.2, §6.3, §7, §13.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,9 +28,10 @@ from pykueue.api.v1beta2 import (
     Topology,
     find_condition,
 )
-from pykueue.core.cache.cohort import Quota, QuotaNode
+from pykueue.core.cache.cohort import Quota, QuotaNode, QuotaTree
 from pykueue.core.cache.forest import Forest
 from pykueue.core.resources import PODS, FlavorResource, parse_amount
+from pykueue.core.tas.ledger import Ledger, places_of
 from pykueue.core.workload.info import Info
 
 MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
@@ -117,7 +119,8 @@ class ClusterQueueState:
 class Cache:
     """ClusterQueues and everything that holds quota in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shares_hosts: bool = True) -> None:
+        self.ledger = Ledger(shares_hosts=shares_hosts)
         self.flavors: dict[str, ResourceFlavor] = {}
         self.cohorts: dict[str, Cohort] = {}
         self.checks: dict[str, AdmissionCheck] = {}
@@ -213,11 +216,27 @@ class Cache:
         flavors = (self.flavors.get(name) for name in queue.uses_flavors)
         return [f.spec.topology_name for f in flavors if f is not None and f.spec.topology_name]
 
+    def has_topology(self, flavor: str) -> bool:
+        """Whether a flavor has a topology."""
+        found = self.flavors.get(flavor)
+        return found is not None and bool(found.spec.topology_name)
+
+    def topology_queues(self) -> list[str]:
+        """ClusterQueues with a flavor that has a topology, by name."""
+        return sorted(queue.name for queue in self.queues() if self.topologies_of(queue))
+
+    @contextmanager
+    def trial(self, tree: QuotaTree) -> Iterator[None]:
+        """Try something out on a quota tree and on what is held of the nodes; undone at the end of the block."""
+        with tree.trial(), self.ledger.trial():
+            yield
+
     def add_workload(self, info: Info) -> None:
         """Count a Workload that holds quota; one of the same key is replaced, so usage is never counted twice."""
         self._refresh()
         self.remove_workload(info.key)
         self.workloads[info.key] = info
+        self.ledger.hold(info.key, places_of(info.workload, self.has_topology))
         self.local_tallies.setdefault(info.local_queue, Tally()).count(info, 1)
         queue = self._queues.get(info.cluster_queue)
         if queue is None:
@@ -233,6 +252,7 @@ class Cache:
         info = self.workloads.pop(key, None)
         if info is None:
             return None
+        self.ledger.release(key)
         self._refresh()
         tally = self.local_tallies[info.local_queue]
         tally.count(info, -1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from pykueue.api.constants import Reason
 from pykueue.core.resources import FlavorResource
+from pykueue.core.tas.ledger import Places
 
 
 class Mode(enum.IntEnum):
@@ -130,6 +131,7 @@ class PodSetResult:
         error: a hard error.
         attempts: flavors looked at, in order.
         no_fit: the reason if the pod set cannot be had.
+        places: where its pods go, if topology plays a part.
     """
 
     name: str
@@ -140,6 +142,7 @@ class PodSetResult:
     error: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     no_fit: Reason | None = None
+    places: Places | None = None
 
     @property
     def mode(self) -> Mode:
@@ -198,6 +201,11 @@ class Assignment:
         """The condition's reason of a NoFit: the worst over the pod sets (§6.8)."""
         found = [ps.no_fit for ps in self.pod_sets if ps.no_fit is not None]
         return max(found, key=NO_FIT_SEVERITY.__getitem__, default=Reason.NO_MATCHING_FLAVOR)
+
+    @property
+    def places(self) -> list[Places]:
+        """Where the pods go, of the pod sets that topology plays a part for."""
+        return [ps.places for ps in self.pod_sets if ps.places is not None]
 
     @property
     def pod_counts(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ from pykueue.core.resources import format_amount, format_requests, sub
 from pykueue.core.scheduler.assignment import Assignment, Mode
 from pykueue.core.scheduler.decisions import Admit, Decision, Pending, Preempt, Victim
 from pykueue.core.scheduler.entry import Entry, Status
+from pykueue.core.scheduler.flavor_assigner import Pins
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.ordering import classical_order, fair_order, is_preemptor
 from pykueue.core.scheduler.preemption.candidates import Demand, Target
@@ -66,6 +67,7 @@ class Cycle:
             self.nominator.nominate(entry)
         nominated = [entry for entry in entries if entry.status is Status.NOMINATED]
         with ExitStack() as trials:
+            trials.enter_context(self.nominator.cache.ledger.trial())
             for tree in _trees(nominated):
                 trials.enter_context(tree.trial())
             stopped = False
@@ -129,18 +131,27 @@ class Cycle:
         gate = Gate.RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP
         if entry.targets and self.features[gate] and self._overlaps(entry):
             assert entry.assignment is not None
-            pins = {ps.name: {r: c.flavor for r, c in ps.flavors.items()} for ps in entry.assignment.pod_sets}
+            pins = _pins(entry.assignment)
             gone = self._chosen(entry)
-            with entry.queue.node.tree.trial():
+            with self.nominator.cache.trial(entry.queue.node.tree):
                 self._remove(entry, gone)
                 self.nominator.renominate(entry, pins, gone)
             assert entry.assignment is not None
             entry.is_deferred = entry.assignment.mode is Mode.FIT
             found = "new_targets" if entry.assignment.mode is Mode.PREEMPT and entry.targets else "skipped"
             self.recomputed.append((entry.queue.name, "deferred_fit" if entry.is_deferred else found))
+        return self._fits(entry) or self._fits_elsewhere(entry)
+
+    def _fits_elsewhere(self, entry: Entry) -> bool:
+        """Where only the places are taken meanwhile, look for others once, with the same flavors (tas.md §8 step 5)."""
+        assert entry.assignment is not None
+        gate = Gate.TAS_RECOMPUTE_ASSIGNMENT_WITHIN_SCHEDULING_CYCLE
+        if not entry.assignment.places or not self.features[gate] or not self._fits(entry, with_places=False):
+            return False
+        self.nominator.renominate(entry, _pins(entry.assignment), self._chosen(entry))
         return self._fits(entry)
 
-    def _fits(self, entry: Entry) -> bool:
+    def _fits(self, entry: Entry, *, with_places: bool = True) -> bool:
         """Whether the usage fits once all victims so far and its own are gone."""
         assert entry.queue is not None
         assert entry.assignment is not None
@@ -151,9 +162,11 @@ class Cycle:
         gone += [target for target in entry.targets if target.info.key not in known]
         if entry.replaces is not None and entry.replaces.key in known:
             return False
-        with node.tree.trial():
+        with self.nominator.cache.trial(node.tree):
             self._remove(entry, gone)
-            return all(amount <= node.free(i) for i, amount in entry.assignment.usage.items() if amount)
+            has_quota = all(amount <= node.free(i) for i, amount in entry.assignment.usage.items() if amount)
+            topologies = self.nominator.context.topologies
+            return has_quota and (not with_places or topologies.still_fits(entry.assignment))
 
     def _chosen(self, entry: Entry) -> list[Target]:
         assert entry.queue is not None
@@ -172,6 +185,7 @@ class Cycle:
     def _use(self, node: QuotaNode, assignment: Assignment) -> None:
         for i, amount in assignment.usage.items():
             node.add_usage(i, amount)
+        self.nominator.cache.ledger.add(assignment.places)
 
     def _skip(self, entry: Entry, message: str, *, is_counted: bool) -> None:
         assert entry.queue is not None
@@ -194,6 +208,7 @@ class Cycle:
         node = entry.queue.node
         for i, amount in reserved_amounts(node, assignment).items():
             node.add_usage(i, amount)
+        self.nominator.cache.ledger.add(assignment.places)
 
     def _preempt(self, entry: Entry, assignment: Assignment) -> None:
         assert entry.queue is not None
@@ -225,7 +240,8 @@ class Cycle:
         assert entry.queue is not None
         entry.status = Status.ASSUMED
         workload = entry.info.workload
-        admission = make_admission(entry.queue.name, assignment)
+        by_prefix = self.features[Gate.TAS_ASSIGNMENTS_ENCODING_BY_HOSTNAME_PREFIX]
+        admission = make_admission(entry.queue.name, assignment, by_hostname_prefix=by_prefix)
         flavors = {flavor for a in admission.pod_set_assignments for flavor in a.flavors.values()}
         required = required_checks(entry.queue.checks, flavors, entry.queue.uses_flavors)
         states = {check.name: check.state for check in workload.status.admission_checks}
@@ -257,7 +273,7 @@ def reserved_amounts(node: QuotaNode, assignment: Assignment) -> dict[int, int]:
     return reserved
 
 
-def make_admission(cluster_queue: str, assignment: Assignment) -> Admission:
+def make_admission(cluster_queue: str, assignment: Assignment, *, by_hostname_prefix: bool = True) -> Admission:
     """`status.admission` of an assignment (§6.10)."""
     return Admission(
         cluster_queue=cluster_queue,
@@ -267,6 +283,9 @@ def make_admission(cluster_queue: str, assignment: Assignment) -> Admission:
                 flavors={r: ps.flavors[r].flavor for r in sorted(ps.flavors)},
                 resource_usage={r: format_amount(r, ps.requests[r]) for r in sorted(ps.flavors)},
                 count=ps.count,
+                topology_assignment=(
+                    ps.places.assignment(by_hostname_prefix=by_hostname_prefix) if ps.places is not None else None
+                ),
             )
             for ps in assignment.pod_sets
         ),
@@ -316,6 +335,11 @@ def queued_since(info: Info) -> Instant:
 def _is_status_due(entry: Entry) -> bool:
     blocked = entry.status is Status.BLOCKED and bool(entry.message)
     return blocked or entry.status in (Status.NOT_NOMINATED, Status.SKIPPED, Status.GATED)
+
+
+def _pins(assignment: Assignment) -> Pins:
+    """The flavors that an assignment has chosen."""
+    return {ps.name: {r: c.flavor for r, c in ps.flavors.items()} for ps in assignment.pod_sets}
 
 
 def _trees(entries: Iterable[Entry]) -> Iterator[QuotaTree]:

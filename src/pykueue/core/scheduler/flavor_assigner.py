@@ -2,7 +2,7 @@
 
 Pod sets are taken in units (a pod set, or a group that shares its flavors); a unit's resources are decided per resource group; a
 resource group's flavors are tried in the queue's order, from where the last search stopped. The search for victims is asked of an
-`Oracle`, so this module knows nothing of candidates; placement in topologies is asked of a `Placement` and comes last.
+`Oracle`, so this module knows nothing of candidates; placement in topologies is asked of `Topologies`, by the nominator, and comes last.
 
 Source: scheduling.md §6.
 """
@@ -48,6 +48,22 @@ class Topologies(Protocol):
 
     def refuses(self, pod_set: PodSetInfo, flavor: ResourceFlavor, queue: ClusterQueueState) -> str | None:
         """Why the pod set cannot use the flavor as far as topology goes; None if it can (§6.2 step 3)."""
+        ...
+
+    def place(self, info: Info, assignment: Assignment) -> None:
+        """Find places for all pod sets, or lower the modes and tell why (tas.md §8 steps 1, 2)."""
+        ...
+
+    def place_beside(self, info: Info, assignment: Assignment) -> None:
+        """Note the places that there are now, with the victims removed (tas.md §8 step 4)."""
+        ...
+
+    def fits(self, info: Info, assignment: Assignment) -> bool:
+        """Whether all pods find a place now."""
+        ...
+
+    def still_fits(self, assignment: Assignment) -> bool:
+        """Whether the places noted have room now (tas.md §8 step 6)."""
         ...
 
 

@@ -97,6 +97,7 @@ class Nominator:
             found = assign(
                 info, queue, self.context, progress=progress, counts=counts, pins=pins, replaces=entry.replaces
             )
+            self.context.topologies.place(info, found)
             targets = self.preemptor.targets(info, queue, found) if found.mode is Mode.PREEMPT else []
             return found, targets
 

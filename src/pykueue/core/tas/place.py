@@ -2,7 +2,7 @@
 
 Three steps. `_roll_up` counts bottom-up what every domain takes: pods, slices, the same with the leader inside. `_search` chooses domains
 on one level: the main level of the request, or one above it where a preference gives way. `_descend` goes from there to the leaves, always
-with the fewest domains that do. `take` is the one rule of choosing that all three levels of the descent and the greedy search share.
+with the fewest domains that do. `take` is the one rule of choosing that the greedy search and the descent share.
 
 Two orders: best fit (full domains first, then the smallest that suffices) keeps large domains whole; least free capacity (for pods that
 may be anywhere) fills up remains.
@@ -64,8 +64,8 @@ def place(
     layout: Layout,
     workers: PodDemand,
     leader: PodDemand | None,
-    taken: Taken,
     *,
+    taken: Taken,
     is_mixed: bool,
     is_inside: Callable[[int], bool] | None = None,
 ) -> Placement | str:
@@ -88,54 +88,59 @@ def place(
         return f"no topology domains at level: {tree.levels[layout.main]}"
     leaves = count_leaves(tree, workers, leader, taken, is_inside)
     is_best_fit = not (is_mixed and layout.strictness is Strictness.UNCONSTRAINED)
-    return _Placer(topology, tree, layout, workers.count, leader is not None, leaves, is_best_fit).run()
+    return _Placer(
+        topology, tree, layout, leaves, count=workers.count, has_leader=leader is not None, is_best_fit=is_best_fit
+    ).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What domains take, each list by domain.
+
+    Attributes:
+        units: without a leader.
+        beside_leader: with the leader in the domain.
+        leaders: 1 where the leader fits.
+    """
+
+    units: Sequence[int]
+    beside_leader: Sequence[int]
+    leaders: Sequence[int]
 
 
 def take(
-    order: Sequence[int],
-    units: Sequence[int],
-    units_beside_leader: Sequence[int],
-    leaders: Sequence[int],
-    needed: int,
-    needs_leader: bool,
-    is_best_fit: bool,
+    order: Sequence[int], offers: Offers, needed: int, *, needs_leader: bool, is_best_fit: bool
 ) -> list[Share] | None:
     """Take domains in order until all units, and the leader, have a place (§6.2); None if they do not suffice.
 
     The domain that could take all that is left is replaced by the smallest later one that could, if fits are to be best.
     """
-    order = promote_leader(order, units, units_beside_leader, leaders, needed) if needs_leader else order
+    order = promote_leader(order, offers, needed) if needs_leader else order
     shares: list[Share] = []
     left, wants_leader = needed, needs_leader
     for i, domain in enumerate(order):
         if left == 0 and not wants_leader:
             break
-        offered = units_beside_leader if wants_leader else units
-        if offered[domain] >= left and (not wants_leader or leaders[domain]):
+        offered = offers.beside_leader if wants_leader else offers.units
+        can_host = bool(offers.leaders[domain])
+        if offered[domain] >= left and (can_host or not wants_leader):
             if is_best_fit:
-                able = [d for d in order[i:] if offered[d] >= left and (not wants_leader or leaders[d])]
-                domain = min(able, key=lambda d: offered[d])
-            shares.append(Share(domain, left, wants_leader))
-            return shares
-        hosts = wants_leader and bool(leaders[domain])
+                able = [d for d in order[i:] if offered[d] >= left and (offers.leaders[d] or not wants_leader)]
+                domain = min(able, key=offered.__getitem__)
+            return [*shares, Share(domain, left, wants_leader)]
         n = min(offered[domain], left)
-        shares.append(Share(domain, n, hosts))
+        shares.append(Share(domain, n, wants_leader and can_host))
         left -= n
-        wants_leader = wants_leader and not hosts
+        wants_leader = wants_leader and not can_host
     return shares if left == 0 and not wants_leader else None
 
 
-def promote_leader(
-    order: Sequence[int],
-    units: Sequence[int],
-    units_beside_leader: Sequence[int],
-    leaders: Sequence[int],
-    needed: int,
-) -> Sequence[int]:
+def promote_leader(order: Sequence[int], offers: Offers, needed: int) -> Sequence[int]:
     """Put the first domain in front that can host the leader without costing a unit that is needed (§6.1)."""
-    total = sum(units[d] for d in order)
+    total = sum(offers.units[d] for d in order)
     for domain in order:
-        if leaders[domain] and total - (units[domain] - units_beside_leader[domain]) >= needed:
+        loss = offers.units[domain] - offers.beside_leader[domain]
+        if offers.leaders[domain] and total - loss >= needed:
             return [domain, *(d for d in order if d != domain)]
     return order
 
@@ -148,10 +153,11 @@ class _Placer:
         topology: str,
         tree: Tree,
         layout: Layout,
+        leaves: LeafCounts,
+        *,
         count: int,
         has_leader: bool,
-        leaves: LeafCounts,
-        best_fit: bool,
+        is_best_fit: bool,
     ) -> None:
         self.topology = topology
         self.tree = tree
@@ -160,7 +166,7 @@ class _Placer:
         self.count = count
         self.has_leader = has_leader
         self.leaves = leaves
-        self.is_best_fit = best_fit
+        self.is_best_fit = is_best_fit
         self.counts = _roll_up(tree, layout, leaves, has_leader)
 
     def run(self) -> Placement | str:
@@ -176,7 +182,7 @@ class _Placer:
         """The level and its domains to descend from; else how many slices could have been placed (§6.1)."""
         level = self.layout.main
         while True:
-            order = self._order(level, range(len(self.tree.paths[level])), self.has_leader)
+            order = self._order(level, range(len(self.tree.paths[level])), with_leader=self.has_leader)
             single = self._single(level, order)
             if single is not None:
                 return level, [Share(single, self.needed, self.has_leader)]
@@ -196,38 +202,39 @@ class _Placer:
 
     def _greedy(self, level: int, order: Sequence[int]) -> tuple[int, list[Share]] | int:
         """Several domains; a number where they do not suffice."""
-        counts = self.counts
-        slices, beside, leaders = counts.slices[level], counts.slices_beside_leader[level], counts.leaders[level]
+        offers = self._offers(level)
         shares: list[Share] = []
         left = self.needed
         rest = list(order)
         if self.has_leader:
-            rest = list(promote_leader(order, slices, beside, leaders, self.needed))
+            rest = list(promote_leader(order, offers, self.needed))
             host = rest[0]
-            if not leaders[host]:
+            if not offers.leaders[host]:
                 return 0
             # The host holds a part only: a domain that takes everything with the leader was looked for before (`_single`).
-            shares.append(Share(host, min(beside[host], left), True))
+            shares.append(Share(host, min(offers.beside_leader[host], left), True))
             left -= shares[0].units
-            rest = list(self._order(level, rest[1:], False))
-        more = take(rest, slices, slices, leaders, left, False, self.is_best_fit) if left else []
+            rest = self._order(level, rest[1:], with_leader=False)
+        more = take(rest, offers, left, needs_leader=False, is_best_fit=self.is_best_fit) if left else []
         if more is None:
-            return self.needed - left + sum(slices[d] for d in rest)
+            return self.needed - left + sum(offers.units[d] for d in rest)
         return level, shares + more
+
+    def _offers(self, level: int) -> Offers:
+        """Slices that the domains of a level take."""
+        counts = self.counts
+        return Offers(counts.slices[level], counts.slices_beside_leader[level], counts.leaders[level])
 
     # --- descent -----------------------------------------------------------------------------------------------------
 
     def _descend(self, level: int, shares: list[Share]) -> Placement:
         """From domains of a level to leaves (§6.2); the counts say that there is room, so every step succeeds."""
-        tree, layout, counts = self.tree, self.layout, self.counts
+        tree, layout = self.tree, self.layout
         while level < layout.slice_level:
             below = level + 1
             offered = [child for share in sorted(shares) for child in tree.children[level][share.domain]]
-            order = self._order(below, offered, False)
-            slices, beside = counts.slices[below], counts.slices_beside_leader[below]
-            shares = self._must(
-                take(order, slices, beside, counts.leaders[below], self.needed, self.has_leader, self.is_best_fit)
-            )
+            order = self._order(below, offered, with_leader=False)
+            shares = self._must(self._take(order, self._offers(below), self.needed, self.has_leader))
             level = below
         pods = [Share(s.domain, s.units * layout.slice_size, s.has_leader) for s in shares]
         while level < len(tree.levels) - 1:
@@ -239,11 +246,18 @@ class _Placer:
     def _distribute(self, below: int, share: Share, size: int) -> list[Share]:
         """One domain's own pods among its children, in units of the layer's size."""
         counts = self.counts
-        order = self._order(below, self.tree.children[below - 1][share.domain], False)
-        units = {d: counts.pods[below][d] // size for d in order}
-        beside = {d: counts.pods_beside_leader[below][d] // size for d in order}
-        shares = take_from(order, units, beside, counts.leaders[below], share, size, self.is_best_fit)
-        return [Share(s.domain, s.units * size, s.has_leader) for s in self._must(shares)]
+        order = self._order(below, self.tree.children[below - 1][share.domain], with_leader=False)
+        offers = Offers(
+            [counts.pods[below][d] // size for d in order],
+            [counts.pods_beside_leader[below][d] // size for d in order],
+            [counts.leaders[below][d] for d in order],
+        )
+        # Positions in the order stand for the children, so that the lists are as long as the order and not as the level.
+        shares = self._must(self._take(range(len(order)), offers, share.units // size, share.has_leader))
+        return [Share(order[s.domain], s.units * size, s.has_leader) for s in shares]
+
+    def _take(self, order: Sequence[int], offers: Offers, needed: int, needs_leader: bool) -> list[Share] | None:
+        return take(order, offers, needed, needs_leader=needs_leader, is_best_fit=self.is_best_fit)
 
     def _must(self, shares: list[Share] | None) -> list[Share]:
         assert shares is not None, f"counts of topology {self.topology} promise more than its children hold"
@@ -262,7 +276,7 @@ class _Placer:
 
     # --- order and messages ------------------------------------------------------------------------------------------
 
-    def _order(self, level: int, domains: Sequence[int], with_leader: bool) -> list[int]:
+    def _order(self, level: int, domains: Sequence[int], *, with_leader: bool) -> list[int]:
         """Sort domains of a level (§6.3); equal ones stay in the order of their paths, which is that of indexes."""
         counts = self.counts
         slices = (counts.slices_beside_leader if with_leader else counts.slices)[level]
@@ -293,29 +307,6 @@ class _Placer:
             fits = sum(self.counts.pods[level][d] // size for d in domains)
             texts.append(f"{fits}/{self.count // size} slice(s) fit on level {self.tree.levels[level]}")
         return "; ".join(texts)
-
-
-def take_from(
-    order: Sequence[int],
-    units: dict[int, int],
-    beside: dict[int, int],
-    leaders: Sequence[int],
-    share: Share,
-    size: int,
-    is_best_fit: bool,
-) -> list[Share] | None:
-    """`take` for the children of one domain, whose counts are looked up by position."""
-    numbers = range(len(order))
-    shares = take(
-        numbers,
-        [units[d] for d in order],
-        [beside[d] for d in order],
-        [leaders[d] for d in order],
-        share.units // size,
-        share.has_leader,
-        is_best_fit,
-    )
-    return None if shares is None else [Share(order[s.domain], s.units, s.has_leader) for s in shares]
 
 
 def _roll_up(tree: Tree, layout: Layout, leaves: LeafCounts, has_leader: bool) -> _Counts:

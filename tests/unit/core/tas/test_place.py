@@ -78,7 +78,7 @@ def run(
         return layout
     workers = demand(pods, count, **(spec or {}))
     head = demand(leader, 1) if leader is not None else None
-    return place("default", tree, layout, workers, head, lambda _: {}, is_mixed=is_mixed)
+    return place("default", tree, layout, workers, head, taken=lambda _: {}, is_mixed=is_mixed)
 
 
 def shown(placement: Placement | str) -> str:

@@ -40,6 +40,7 @@ class Demand:
         cache: everything that holds quota.
         gone: Workloads that are as good as removed; their usage already is.
         usage_of: admission fair sharing of LocalQueues, where it orders the queue.
+        has_places: whether the pods find places in their topologies now.
     """
 
     info: Info
@@ -49,6 +50,7 @@ class Demand:
     cache: Cache
     gone: Collection[ObjectKey] = ()
     usage_of: Callable[[ObjectKey], float] | None = None
+    has_places: Callable[[], bool] = lambda: True
 
     def fits(self, *, may_borrow: bool) -> bool:
         """Whether there is room now."""
@@ -56,7 +58,7 @@ class Demand:
         for i, amount in self.requests.items():
             if amount and (amount > node.free(i) or (not may_borrow and node.borrows_with(i, amount))):
                 return False
-        return True
+        return self.has_places()
 
     def is_within_nominal(self) -> bool:
         """Whether the preemptor with its request stays within its own quota, of what it needs."""
@@ -90,12 +92,14 @@ class Demand:
         node = self.node_of(candidate)
         for item, amount in candidate.usage.items():
             node.remove_usage(node.tree.number(item), amount)
+        self.cache.ledger.remove(self.cache.ledger.of(candidate.key))
 
     def restore(self, candidate: Info) -> None:
         """Put a candidate's usage back; call it inside a trial."""
         node = self.node_of(candidate)
         for item, amount in candidate.usage.items():
             node.add_usage(node.tree.number(item), amount)
+        self.cache.ledger.add(self.cache.ledger.of(candidate.key))
 
     def node_of(self, candidate: Info) -> QuotaNode:
         """Leaf of a candidate's ClusterQueue."""

@@ -78,7 +78,7 @@ def _attempts(demand: Demand, candidates: _Candidates) -> tuple[bool, ...]:
 def _attempt(demand: Demand, ordered: list[tuple[Info, _Class]], *, may_borrow: bool) -> list[Target]:
     """Take candidates one by one until the demand fits; the trial undoes everything."""
     targets: list[Target] = []
-    with demand.queue.node.tree.trial():
+    with demand.cache.trial(demand.queue.node.tree):
         for candidate, class_ in ordered:
             if may_borrow and class_ is _Class.ONLY_WITHOUT_BORROWING:
                 continue

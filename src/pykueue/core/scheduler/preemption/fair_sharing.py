@@ -33,7 +33,7 @@ def fair_targets(demand: Demand, strategies: Sequence[str], features: Features) 
     candidates = _collect(demand)
     if not candidates:
         return []
-    with demand.queue.node.tree.trial():
+    with demand.cache.trial(demand.queue.node.tree):
         _use(demand, 1)
         search = _Search(demand, features)
         if not search.first(candidates, strategies[0]) and not (
@@ -112,7 +112,7 @@ class _Search:
         return False
 
     def _after(self, candidate: Info, theirs: QuotaNode) -> Share:
-        with theirs.tree.trial():
+        with self.demand.cache.trial(theirs.tree):
             self.demand.remove(candidate)
             return theirs.share()[0]
 

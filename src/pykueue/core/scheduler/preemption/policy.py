@@ -9,13 +9,14 @@ Source: scheduling.md §8, §8.6, §9.5.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pykueue.api.constants import Label, Reason
 from pykueue.api.objects import ObjectKey
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features
 from pykueue.core.scheduler.assignment import Assignment, Mode
+from pykueue.core.scheduler.flavor_assigner import Topologies
 from pykueue.core.scheduler.preemption.candidates import Demand, Target
 from pykueue.core.scheduler.preemption.classical import classical_targets
 from pykueue.core.scheduler.preemption.fair_sharing import fair_targets
@@ -39,6 +40,7 @@ class Preemptor:
         strategies: of fair sharing; None if it is off.
         usage_of: admission fair sharing of LocalQueues in a ClusterQueue, or None.
         gone: Workloads that are as good as removed (a recomputation inside a cycle).
+        topologies: asked whether the pods find places; None where topology plays no part.
     """
 
     cache: Cache
@@ -46,12 +48,24 @@ class Preemptor:
     strategies: tuple[str, ...] | None
     usage_of: Callable[[ClusterQueueState], Callable[[ObjectKey], float] | None] = lambda _: None
     gone: Collection[ObjectKey] = ()
+    topologies: Topologies | None = None
 
     def targets(self, info: Info, queue: ClusterQueueState, assignment: Assignment) -> list[Target]:
         """Victims for an assignment in mode Preempt; empty if there are none that help."""
         number = queue.node.tree.number
         needed = list(dict.fromkeys(number(item) for item in assignment.needs_preemption()))
-        return self._search(self._demand(info, queue, assignment.usage, needed))
+        demand = self._demand(info, queue, assignment.usage, needed)
+        topologies = self.topologies
+        if topologies is None:
+            return self._search(demand)
+        demand = replace(demand, has_places=lambda: topologies.fits(info, assignment))
+        targets = self._search(demand)
+        if targets:
+            with self.cache.trial(queue.node.tree):
+                for target in targets:
+                    demand.remove(target.info)
+                topologies.place_beside(info, assignment)
+        return targets
 
     def simulate(self, info: Info, queue: ClusterQueueState, item: int, amount: int) -> tuple[Mode, int]:
         """What preemption could do for one flavor-resource (§9.5)."""
@@ -59,7 +73,7 @@ class Preemptor:
         targets = self._search(demand)
         if not targets:
             return Mode.NO_CANDIDATES, queue.node.borrowing_level(item, amount)[0]
-        with queue.node.tree.trial():
+        with self.cache.trial(queue.node.tree):
             for target in targets:
                 demand.remove(target.info)
             level, _ = queue.node.borrowing_level(item, amount)

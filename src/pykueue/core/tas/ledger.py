@@ -1,0 +1,158 @@
+"""What Workloads with a topology assignment hold of each domain, from their reservation to its end.
+
+Capacity belongs to nodes, not to cohorts, so there is one ledger for all ClusterQueues. Hosts are entered by their name alone where flavors may
+overlap (gate TASHandleOverlappingFlavors): two flavors that select the same host share it. Wider domains are entered per flavor.
+
+Like the quota trees, a ledger is tried out in place: changes inside a `trial` are noted and undone at its end.
+
+Source: tas.md §4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from pykueue.api.conversion.topology import Domain, decode_domains, encode_slices
+from pykueue.api.objects import ObjectKey
+from pykueue.api.v1beta2 import PodSetAssignment, TopologyAssignment, Workload
+from pykueue.core.tas.capacity import demand_of_pod
+from pykueue.core.tas.topology import HOSTNAME, Path
+from pykueue.core.workload.requests import pod_requests
+
+_NOTHING: Mapping[str, int] = {}
+
+
+class Spot(NamedTuple):
+    """Where something is held: a host for all flavors (empty flavor), or a domain of one flavor."""
+
+    flavor: str
+    values: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the pods of one pod set are.
+
+    Attributes:
+        flavor: with the topology.
+        levels: node labels of the values.
+        domains: with counts, in rank order.
+        per_pod: amounts of one pod.
+    """
+
+    flavor: str
+    levels: tuple[str, ...]
+    domains: tuple[Domain, ...]
+    per_pod: Mapping[str, int]
+
+    def assignment(self, *, by_hostname_prefix: bool) -> TopologyAssignment:
+        """For `status.admission` (§7.2)."""
+        slices = encode_slices(self.levels, self.domains, by_hostname_prefix=by_hostname_prefix)
+        return msgspec.convert({"levels": self.levels, "slices": slices}, TopologyAssignment)
+
+
+class Ledger:
+    """Amounts held, by spot."""
+
+    def __init__(self, *, shares_hosts: bool = True) -> None:
+        self._shares_hosts = shares_hosts
+        self._held: dict[Spot, dict[str, int]] = {}
+        self._by_workload: dict[ObjectKey, Sequence[Places]] = {}
+        self._notes: list[tuple[Sequence[Places], int]] | None = None
+
+    def spot(self, flavor: str, levels: Sequence[str], values: Path) -> Spot:
+        """The spot of a domain of an assignment."""
+        is_shared = self._shares_hosts and len(levels) == 1 and levels[-1] == HOSTNAME
+        return Spot("" if is_shared else flavor, values)
+
+    def held(self, spot: Spot) -> Mapping[str, int]:
+        """Amounts held in a spot."""
+        return self._held.get(spot, _NOTHING)
+
+    def of(self, key: ObjectKey) -> Sequence[Places]:
+        """What a counted Workload holds."""
+        return self._by_workload.get(key, ())
+
+    def hold(self, key: ObjectKey, places: Sequence[Places]) -> None:
+        """Count a Workload; instead of what it held."""
+        self.release(key)
+        if places:
+            self._by_workload[key] = places
+            self.add(places)
+
+    def release(self, key: ObjectKey) -> bool:
+        """Count a Workload no more; whether it held anything."""
+        places = self._by_workload.pop(key, None)
+        if places is not None:
+            self.remove(places)
+        return places is not None
+
+    def add(self, places: Sequence[Places]) -> None:
+        """Hold these; noted inside a trial."""
+        self._shift(places, 1)
+
+    def remove(self, places: Sequence[Places]) -> None:
+        """Hold these no more; noted inside a trial."""
+        self._shift(places, -1)
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Undo at the end of the block every `add` and `remove` made in it. Trials nest."""
+        outer = self._notes
+        notes: list[tuple[Sequence[Places], int]] = []
+        self._notes = notes
+        try:
+            yield
+        finally:
+            self._notes = None
+            for places, sign in reversed(notes):
+                self._shift(places, -sign)
+            self._notes = outer
+
+    def _shift(self, places: Sequence[Places], sign: int) -> None:
+        if self._notes is not None and places:
+            self._notes.append((places, sign))
+        for part in places:
+            for domain in part.domains:
+                spot = self.spot(part.flavor, part.levels, domain.values)
+                held = self._held.setdefault(spot, {})
+                for name, amount in part.per_pod.items():
+                    left = held.get(name, 0) + sign * amount * domain.n_pods
+                    if left:
+                        held[name] = left
+                    else:
+                        held.pop(name, None)
+                if not held:
+                    del self._held[spot]
+
+
+def places_of(workload: Workload, has_topology: Callable[[str], bool]) -> list[Places]:
+    """What a Workload with quota holds, from its admission.
+
+    Args:
+        workload: with or without an admission.
+        has_topology: whether a flavor has a topology; of a pod set's flavors, the first that has one has the domains.
+    """
+    admission = workload.status.admission
+    if admission is None:
+        return []
+    templates = {ps.name: ps.template for ps in workload.spec.pod_sets}
+    found = []
+    for given in admission.pod_set_assignments:
+        if given.topology_assignment is None or not given.flavors:
+            continue
+        requests = pod_requests((templates.get(given.name) or {}).get("spec") or {})
+        domains = tuple(decode_domains(msgspec.to_builtins(given.topology_assignment)))
+        levels = given.topology_assignment.levels
+        found.append(Places(_tas_flavor(given, has_topology), levels, domains, demand_of_pod(requests)))
+    return found
+
+
+def _tas_flavor(given: PodSetAssignment, has_topology: Callable[[str], bool]) -> str:
+    names = sorted(given.flavors.values())
+    return next((name for name in names if has_topology(name)), names[0])

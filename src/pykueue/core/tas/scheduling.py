@@ -1,0 +1,269 @@
+"""Topology inside of the scheduling cycle: may a flavor be used, and where do the pods of an assignment go.
+
+Flavors are assigned first, by quota alone but for what `refuses` says. `place` comes last: where quota fits, the pods must find room beside
+everybody else; where they do not, or where quota needs victims anyway, they must find room on nodes empty of other Workloads with topology, for
+then preemption can help. `fits` asks the same for victims one by one.
+
+Neighbours: `place.py` (one pod set), `ledger.py` (what is held), `scheduler/flavor_assigner.py` and `preemption/` (who ask).
+
+Source: tas.md §3, §5, §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pykueue.api.constants import Reason
+from pykueue.api.v1beta2 import ResourceFlavor, Topology
+from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
+from pykueue.core.features import Features, Gate
+from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
+from pykueue.core.tas.capacity import PodDemand, demand_of_pod, fit
+from pykueue.core.tas.ledger import Places, Spot
+from pykueue.core.tas.place import place
+from pykueue.core.tas.request import asked_levels, is_requested, resolve
+from pykueue.core.tas.topology import NodeBook, Tree
+from pykueue.core.workload.info import Info, PodSetInfo
+from pykueue.core.workload.requests import pod_requests
+
+Held = dict[Spot, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why an assignment has no place: the pod set that is told, and the text."""
+
+    pod_set: str
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTopologies:
+    """Answers from the nodes as they are now.
+
+    Attributes:
+        cache: flavors, topologies, and the ledger of what is held.
+        book: nodes and foreign pods.
+        features: gates in force.
+    """
+
+    cache: Cache
+    book: NodeBook
+    features: Features
+
+    def refuses(self, pod_set: PodSetInfo, flavor: ResourceFlavor, queue: ClusterQueueState) -> str | None:
+        """Why the pod set cannot use the flavor as far as topology goes; None if it can (§3)."""
+        if not self.features[Gate.TOPOLOGY_AWARE_SCHEDULING]:
+            return None
+        asks = is_requested(pod_set.topology)
+        if flavor.spec.topology_name is None:
+            covers = any(
+                name in group.covered_resources
+                for group in queue.groups
+                if any(f.name == flavor.name for f in group.flavors)
+                for name in pod_requests(pod_set.spec)
+            )
+            return f'Flavor "{flavor.name}" does not support TopologyAwareScheduling' if asks and covers else None
+        if not asks:
+            is_implied = self._is_topology_only(queue)
+            return None if is_implied else f'Flavor "{flavor.name}" supports only TopologyAwareScheduling'
+        topology = self.cache.topologies.get(flavor.spec.topology_name)
+        if topology is None:
+            return f'Flavor "{flavor.name}" information missing in TAS cache'
+        if not set(asked_levels(pod_set.topology)) <= set(_levels(topology)):
+            return f'Flavor "{flavor.name}" does not contain the requested level'
+        return None
+
+    def place(self, info: Info, assignment: Assignment) -> None:
+        """Find places for all pod sets, or lower the assignment's modes and tell why (§8 steps 1, 2)."""
+        if assignment.mode is Mode.NO_FIT or not self._plays(info, assignment):
+            return
+        if assignment.mode is Mode.FIT:
+            found = self._find(info, assignment, is_empty=False)
+            if not isinstance(found, _Fault):
+                _settle(assignment, found)
+                return
+            self._tell(assignment, found)
+            if found.is_error:
+                return
+        found = self._find(info, assignment, is_empty=True)
+        if isinstance(found, _Fault):
+            result = next(r for r in assignment.pod_sets if r.name == found.pod_set)
+            if not any(reason.startswith("topology ") for reason in result.reasons):
+                self._tell(assignment, found)
+            result.no_fit = result.no_fit or Reason.TOPOLOGY_PLACEMENT_FAILED
+            return
+        _settle(assignment, found)
+        for result in assignment.pod_sets:
+            if result.name in found:
+                result.flavors = {r: replace(c, mode=min(c.mode, Mode.PREEMPT)) for r, c in result.flavors.items()}
+
+    def fits(self, info: Info, assignment: Assignment) -> bool:
+        """Whether all pods find a place now; call it where victims are removed already."""
+        if not self._plays(info, assignment):
+            return True
+        return not isinstance(self._find(info, assignment, is_empty=False), _Fault)
+
+    def place_beside(self, info: Info, assignment: Assignment) -> None:
+        """Note the places that there are now, to reserve them; keeps the old ones if there are none (§8 step 4)."""
+        if self._plays(info, assignment):
+            found = self._find(info, assignment, is_empty=False)
+            if not isinstance(found, _Fault):
+                _settle(assignment, found)
+
+    def still_fits(self, assignment: Assignment) -> bool:
+        """Whether every domain of the places has room now (§8 step 6)."""
+        used: Held = {}
+        for result in assignment.pod_sets:
+            places = result.places
+            if places is None:
+                continue
+            tree = self._tree(places.flavor)
+            for domain in places.domains:
+                leaf = tree.leaf_of.get(domain.values) if tree is not None else None
+                if tree is None or leaf is None:
+                    return False
+                spot = self.cache.ledger.spot(places.flavor, places.levels, domain.values)
+                taken = _sum(self.cache.ledger.held(spot), used.get(spot, {}))
+                left = {name: amount - taken.get(name, 0) for name, amount in tree.free[leaf].items()}
+                if fit(left, places.per_pod) < domain.n_pods:
+                    return False
+                _use(used, spot, places.per_pod, domain.n_pods)
+        return True
+
+    def _is_topology_only(self, queue: ClusterQueueState) -> bool:
+        flavors = (self.cache.flavors.get(name) for name in queue.uses_flavors)
+        return all(f is not None and f.spec.topology_name for f in flavors)
+
+    def _plays(self, info: Info, assignment: Assignment) -> bool:
+        """Whether some pod set needs a place."""
+        if not self.features[Gate.TOPOLOGY_AWARE_SCHEDULING]:
+            return False
+        return any(is_requested(ps.topology) for ps in info.pod_sets) or any(
+            self._flavors_of(result) for result in assignment.pod_sets
+        )
+
+    def _flavors_of(self, result: PodSetResult) -> list[str]:
+        """The pod set's flavors that have a topology, by name."""
+        names = sorted({choice.flavor for choice in result.flavors.values()})
+        known = ((name, self.cache.flavors.get(name)) for name in names)
+        return [name for name, flavor in known if flavor is not None and flavor.spec.topology_name]
+
+    def _inherited(self, pod_set: PodSetInfo, pod_sets: Mapping[str, PodSetInfo], assignment: Assignment) -> list[str]:
+        """Flavors of the others in the pod set's group, for one that requests nothing itself."""
+        name = _group_of(pod_set)
+        others = [r for r in assignment.pod_sets if name and _group_of(pod_sets[r.name]) == name]
+        return sorted({flavor for result in others for flavor in self._flavors_of(result)})
+
+    def _find(self, info: Info, assignment: Assignment, *, is_empty: bool) -> dict[str, Places] | _Fault:
+        """Places by pod set (§5): flavors by name, in each the groups in order; each sees those placed before."""
+        pod_sets = {ps.name: ps for ps in info.pod_sets}
+        by_flavor: dict[str, dict[str, list[PodSetInfo]]] = {}
+        for i, result in enumerate(assignment.pod_sets):
+            pod_set = pod_sets[result.name]
+            flavors = self._flavors_of(result) or self._inherited(pod_set, pod_sets, assignment)
+            if result.count == 0 or not (flavors or is_requested(pod_set.topology)):
+                continue
+            if not flavors:
+                return _Fault(result.name, "no TAS flavor assigned", is_error=True)
+            if len(flavors) > 1:
+                text = f"more than one TAS flavor assigned: {', '.join(flavors)}"
+                return _Fault(result.name, text, is_error=True)
+            group = _group_of(pod_set)
+            scaled = pod_set if pod_set.count == result.count else pod_set.scaled_to(result.count)
+            by_flavor.setdefault(flavors[0], {}).setdefault(f"group/{group}" if group else f"{i}", []).append(scaled)
+        found: dict[str, Places] = {}
+        used: Held = {}
+        for flavor in sorted(by_flavor):
+            for group in by_flavor[flavor].values():
+                placed = self._place_group(flavor, group, used, is_empty=is_empty)
+                if isinstance(placed, _Fault):
+                    return placed
+                found |= placed
+        return found
+
+    def _place_group(
+        self, name: str, group: Sequence[PodSetInfo], used: Held, *, is_empty: bool
+    ) -> dict[str, Places] | _Fault:
+        """Place one pod set, or a leader with its workers; adds what they use."""
+        workers, leader = group[0], group[1] if len(group) > 1 else None
+        if leader is not None and leader.count > workers.count:
+            workers, leader = leader, workers
+        tree, flavor = self._tree(name), self.cache.flavors[name]
+        if tree is None:
+            text = "workload requires Topology, but there is no TAS cache information"
+            return _Fault(workers.name, text, is_error=True)
+        layout = resolve(tree.levels, workers.topology)
+        if isinstance(layout, str):
+            return _Fault(workers.name, layout)
+        crowd = _demand(workers, flavor)
+        head = _demand(leader, flavor) if leader is not None else None
+        taken = self._taken(name, tree, used, is_empty=is_empty)
+        is_mixed = self.features[Gate.TAS_PROFILE_MIXED]
+        placed = place(flavor.spec.topology_name or "", tree, layout, crowd, head, taken=taken, is_mixed=is_mixed)
+        if isinstance(placed, str):
+            return _Fault(workers.name, placed)
+        found = {workers.name: Places(name, placed.levels, placed.workers, crowd.per_pod)}
+        if leader is not None and head is not None and placed.leader is not None:
+            found[leader.name] = Places(name, placed.levels, (placed.leader,), head.per_pod)
+        for places in found.values():
+            for domain in places.domains:
+                _use(used, self.cache.ledger.spot(name, places.levels, domain.values), places.per_pod, domain.n_pods)
+        return found
+
+    def _taken(self, flavor: str, tree: Tree, used: Held, *, is_empty: bool) -> Callable[[int], Mapping[str, int]]:
+        ledger, levels = self.cache.ledger, tree.stored_levels
+
+        def taken(leaf: int) -> Mapping[str, int]:
+            spot = ledger.spot(flavor, levels, tree.stored_values(leaf))
+            own = used.get(spot, {})
+            return own if is_empty else _sum(ledger.held(spot), own)
+
+        return taken
+
+    def _tree(self, name: str) -> Tree | None:
+        flavor = self.cache.flavors.get(name)
+        topology = self.cache.topologies.get(flavor.spec.topology_name or "") if flavor is not None else None
+        if flavor is None or topology is None:
+            return None
+        return self.book.tree(_levels(topology), flavor.spec.node_labels)
+
+    @staticmethod
+    def _tell(assignment: Assignment, fault: _Fault) -> None:
+        result = next(r for r in assignment.pod_sets if r.name == fault.pod_set)
+        if fault.is_error:
+            result.error = fault.text
+        else:
+            result.reasons.append(fault.text)
+
+
+def _group_of(pod_set: PodSetInfo) -> str | None:
+    return pod_set.topology.pod_set_group_name if pod_set.topology is not None else None
+
+
+def _settle(assignment: Assignment, found: Mapping[str, Places]) -> None:
+    for result in assignment.pod_sets:
+        result.places = found.get(result.name)
+
+
+def _levels(topology: Topology) -> tuple[str, ...]:
+    return tuple(level.node_label for level in topology.spec.levels)
+
+
+def _demand(pod_set: PodSetInfo, flavor: ResourceFlavor) -> PodDemand:
+    per_pod = demand_of_pod(pod_requests(pod_set.spec))
+    return PodDemand(pod_set.name, pod_set.count, per_pod, pod_set.spec, flavor.spec.tolerations)
+
+
+def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> Mapping[str, int]:
+    if not b:
+        return a
+    return {name: a.get(name, 0) + b.get(name, 0) for name in {**a, **b}}
+
+
+def _use(used: Held, spot: Spot, per_pod: Mapping[str, int], n_pods: int) -> None:
+    held = used.setdefault(spot, {})
+    for name, amount in per_pod.items():
+        held[name] = held.get(name, 0) + amount * n_pods
