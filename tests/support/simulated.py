@@ -21,7 +21,7 @@ from typing import Any
 from pykueue.api.conversion import convert
 from pykueue.api.errors import PykueueError, TransportError
 from pykueue.api.instant import SECOND_US, format_time
-from pykueue.api.kinds import KUEUE_GROUP, NAMESPACE, NODE, Kind
+from pykueue.api.kinds import KUEUE_GROUP, LEASE, NAMESPACE, NODE, Kind
 from pykueue.api.objects import Obj
 from pykueue.apiserver.server import EmbeddedApiServer, Sources
 from pykueue.cli.cluster import _LWS_CONFIGURATION, _install_definitions
@@ -130,6 +130,17 @@ class SimulatedCluster:
         assert resource is not None
         storage = self.server.store.storage(resource.storage_name)
         return [resource.from_storage(obj) for obj in storage.list()]
+
+    def writes_after(self, revision: int) -> Sequence[str]:
+        """What was written since, without the heartbeats of nodes."""
+        names = {r.storage_name: r.kind.kind for r in self.server.registry if r.kind not in (LEASE, NODE)}
+        writes = [
+            (event.revision, f"{event.type.value} {kind} {event.key}")
+            for name, kind in names.items()
+            for event in self.server.store.storage(name).events
+            if event.revision > revision
+        ]
+        return [told for _, told in sorted(writes)]
 
     # What time does.
 

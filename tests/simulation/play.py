@@ -1,0 +1,90 @@
+"""One seeded run from beginning to end. `python tests/simulation/play.py [SEED [N]]` plays N seeds from one on, and tells stories."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from simulation.checks import QuotaWatch, faults_at_rest, faults_when_empty, faults_without_queues
+from simulation.user import User
+from support.simulated import SimulatedCluster
+
+ACTS_MAX = 24
+REST_S = 900.0
+"""Longer than any backoff or timeout of the product."""
+
+
+class SimulationError(AssertionError):
+    """A seed went wrong; the story is the message."""
+
+
+def play(seed: int) -> int:
+    """Play a seed; the number of managers that it took.
+
+    Raises:
+        SimulationError: something did not hold.
+    """
+    logging.disable(logging.CRITICAL)
+    try:
+        return asyncio.run(_play(seed))
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+async def _play(seed: int) -> int:
+    async with SimulatedCluster.start(seed) as cluster:
+        user, quota = User(cluster, seed), QuotaWatch(cluster)
+        try:
+            quota.begin()
+            await user.set_up()
+            for _ in range(user.dice.randint(4, ACTS_MAX)):
+                await user.act()
+                await cluster.advance(user.dice.choice((0, 0.05, 0.5, 2, 20)))
+            await cluster.calm()
+            await _rests(cluster, faults_at_rest)
+            await user.open_queues()
+            await _rests(cluster, faults_at_rest)
+            await user.delete_everything()
+            await _rests(cluster, faults_when_empty)
+            await user.delete_queues()
+            await _rests(cluster, faults_without_queues)
+        except AssertionError as error:
+            quota.faults.append(str(error))
+        if quota.faults:
+            told = "\n  ".join(quota.faults)
+            raise SimulationError(f"seed {seed}:\n  {told}\nThe story:\n  " + "\n  ".join(cluster.story))
+        return cluster.lives
+
+
+async def _rests(cluster: SimulatedCluster, faults: Callable[[SimulatedCluster], Iterator[str]]) -> None:
+    await cluster.advance(REST_S)
+    revision = cluster.server.store.revision
+    await cluster.advance(REST_S)
+    found = list(faults(cluster))
+    if writes := cluster.writes_after(revision):
+        found.append(f"the cluster does not come to rest; in {REST_S} s these were written: {writes[:20]}")
+    assert not found, "\n  ".join(found)
+
+
+def main() -> None:
+    """Play seeds until one fails."""
+    first = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    n_seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    failed = []
+    for seed in range(first, first + n_seeds):
+        began = time.monotonic()
+        try:
+            lives = play(seed)
+        except SimulationError as error:
+            failed.append(seed)
+            sys.stdout.write(f"{error}\n" if n_seeds == 1 else f"{str(error).split('The story')[0]}")
+        else:
+            sys.stdout.write(f"seed {seed}: well, with {lives} managers, in {time.monotonic() - began:.1f} s\n")
+    sys.exit(f"failed: {failed}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
