@@ -22,9 +22,10 @@ from pykueue.controllers.core.localqueue import LocalQueueReconciler
 from pykueue.controllers.core.priorityclass import PriorityClassReconciler
 from pykueue.controllers.core.workload import WorkloadReconciler
 from pykueue.controllers.jobs.setup import job_reconcilers
+from pykueue.controllers.tas import TopologyUngater
 from pykueue.core.configuration import load
 from pykueue.core.engine import AdmissionEngine
-from pykueue.core.features import Features
+from pykueue.core.features import Features, Gate
 from pykueue.integrations.settings import JobSettings
 from pykueue.ports.admission import Webhook
 from pykueue.ports.reconcile import Reconciler
@@ -70,6 +71,7 @@ def assemble(config: Configuration, features: Features) -> Product:
         ),
         InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use, kinds.RESOURCE_FLAVOR, in_use.topology_of),
         *job_reconcilers(settings),
+        *([TopologyUngater()] if features[Gate.TOPOLOGY_AWARE_SCHEDULING] else []),
     ]
     controller = AdmissionController(engine, features)
     return Product(features, engine, controller, reconcilers, make_webhooks(settings))
@@ -101,4 +103,6 @@ def read_configuration(
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
+    if not text.strip():
+        raise ConfigError(str(path), ["the file is empty: apiVersion and kind of a Configuration are expected"])
     return load(text, str(path), feature_gates=feature_gates, namespace=namespace)

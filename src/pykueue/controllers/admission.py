@@ -92,7 +92,8 @@ class AdmissionController:
 
     def kinds(self) -> Sequence[Kind]:
         """See `ports.engine.Engine`."""
-        return (*_TYPED, kinds.NAMESPACE, kinds.LIMIT_RANGE, kinds.RUNTIME_CLASS)
+        placing = (kinds.NODE, kinds.POD) if self.features[Gate.TOPOLOGY_AWARE_SCHEDULING] else ()
+        return (*_TYPED, kinds.NAMESPACE, kinds.LIMIT_RANGE, kinds.RUNTIME_CLASS, *placing)
 
     def apply(self, event: ObjectEvent, reader: Reader, now: Instant) -> None:
         """See `ports.engine.Engine`."""
@@ -115,6 +116,10 @@ class AdmissionController:
                 engine.set_admission_check(name, None if gone else reader.typed(AdmissionCheck, obj), now)
             case kinds.TOPOLOGY:
                 engine.set_topology(name, None if gone else reader.typed(Topology, obj), now)
+            case kinds.NODE:
+                engine.set_node(name, None if gone else obj, now)
+            case kinds.POD:
+                engine.set_pod(objects.key(obj), None if gone else obj, now)
             case kinds.NAMESPACE:
                 engine.set_namespace(name, None if gone else dict(objects.labels(obj)), now)
             case kinds.LIMIT_RANGE:

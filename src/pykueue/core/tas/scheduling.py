@@ -171,9 +171,11 @@ class NodeTopologies:
             if len(flavors) > 1:
                 text = f"more than one TAS flavor assigned: {', '.join(flavors)}"
                 return _Fault(result.name, text, is_error=True)
-            group = _group_of(pod_set)
+            group_name = _group_of(pod_set)
             scaled = pod_set if pod_set.count == result.count else pod_set.scaled_to(result.count)
-            by_flavor.setdefault(flavors[0], {}).setdefault(f"group/{group}" if group else f"{i}", []).append(scaled)
+            by_flavor.setdefault(flavors[0], {}).setdefault(f"group/{group_name}" if group_name else f"{i}", []).append(
+                scaled
+            )
         found: dict[str, Places] = {}
         used: Held = {}
         for flavor in sorted(by_flavor):
