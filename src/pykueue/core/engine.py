@@ -121,7 +121,6 @@ class AdmissionEngine:
 
     def set_cluster_queue(self, name: str, cluster_queue: ClusterQueue | None, now: Instant) -> None:
         """Take in the latest version of a ClusterQueue; None if it is gone."""
-        self._version += 1
         before = self._cache.queue(name)
         old_members = self._cache.tree_members(name)
         if cluster_queue is None:
@@ -137,6 +136,7 @@ class AdmissionEngine:
         else:
             before.spec = cluster_queue
             return
+        self._version += 1
         if before is None and cluster_queue is not None:
             self._requeue_locals(name, now)
         self._retry([*old_members, *self._cache.tree_members(name)], now)
@@ -144,10 +144,10 @@ class AdmissionEngine:
 
     def set_cohort(self, name: str, cohort: Cohort | None, now: Instant) -> None:
         """Take in the latest version of a Cohort; None if it is gone."""
-        self._version += 1
         known = self._cache.cohorts.get(name)
         if known is not None and cohort is not None and known.spec == cohort.spec:
             return
+        self._version += 1
         old_members = self._cache.cohort_members(name)
         self._cache.set_cohort(name, cohort)
         members = list(dict.fromkeys([*old_members, *self._cache.cohort_members(name)]))
@@ -158,7 +158,6 @@ class AdmissionEngine:
 
     def set_local_queue(self, key: ObjectKey, local_queue: LocalQueue | None, now: Instant) -> None:
         """Take in the latest version of a LocalQueue; None if it is gone."""
-        self._version += 1
         old = self._queues.local_queues.get(key)
         if old is not None:
             self._locals_of.get(old.spec.cluster_queue, {}).pop(key, None)
@@ -192,13 +191,14 @@ class AdmissionEngine:
 
     def set_namespace(self, name: str, labels: Mapping[str, str] | None, now: Instant) -> None:
         """Take in a namespace's labels; None if it is gone."""
-        self._version += 1
         old = self._namespaces.get(name)
+        if old == labels:
+            return
+        self._version += 1
         if labels is None:
             self._namespaces.pop(name, None)
-            return
-        self._namespaces[name] = labels
-        if old != labels:
+        else:
+            self._namespaces[name] = labels
             self._queues.ask_retry([n for n, waiting in self._queues.named() if waiting.has_parked_in(name)], now)
 
     def set_node(self, name: str, node: Obj | None, now: Instant) -> None:
@@ -443,7 +443,7 @@ class AdmissionEngine:
         """Count a Workload with quota; less than before wakes others."""
         old = self._cache.workloads.get(info.key)
         self._cache.add_workload(info)
-        self._usage_changed(info.cluster_queue)
+        self._ready.mark_tree(info.cluster_queue)
         self._track_readiness(info.key)
         self._touch(info.cluster_queue, info.local_queue)
         if old is not None and (
@@ -452,7 +452,7 @@ class AdmissionEngine:
             or old.workload.spec.priority_class_ref != info.workload.spec.priority_class_ref
             or any(info.usage.get(item, 0) < amount for item, amount in old.usage.items())
         ):
-            self._usage_changed(old.cluster_queue)
+            self._ready.mark_tree(old.cluster_queue)
             self._retry([old.cluster_queue], now)
 
     def _release(self, key: ObjectKey, now: Instant) -> None:
@@ -461,7 +461,7 @@ class AdmissionEngine:
         info = self._cache.remove_workload(key)
         self._not_ready.pop(key, None)
         if info is not None:
-            self._usage_changed(info.cluster_queue)
+            self._ready.mark_tree(info.cluster_queue)
             self._touch(info.cluster_queue, info.local_queue)
             # Nodes are shared by all, whatever cohort they are in.
             others = self._cache.topology_queues() if has_places else []
@@ -523,12 +523,6 @@ class AdmissionEngine:
             self._marked_at = self._version
             self._ready.mark_all()
 
-    def _usage_changed(self, cluster_queue: str) -> None:
-        if self._cache.topologies:
-            self._version += 1
-        else:
-            self._ready.mark_tree(cluster_queue)
-
     def _heads(self) -> list[Entry]:
         self._mark()
         entries = []
@@ -565,37 +559,38 @@ class AdmissionEngine:
         workload = as_admitted(decision, now)
         info = self._maker.reserving(workload)
         self._cache.add_workload(info)
-        self._usage_changed(info.cluster_queue)
+        self._ready.mark_tree(info.cluster_queue)
         self._track_readiness(decision.key)
         self._touch(info.cluster_queue, info.local_queue)
         pods_ready = self._config.wait_for_pods_ready
         if decision.is_admitted and pods_ready is not None and pods_ready.block_admission:
             self._not_ready[decision.key] = None
 
-    def _put_back(self, entry: Entry, version: int, now: Instant) -> None:
+    def _put_back(self, entry: Entry, now: Instant) -> bool:
+        """Let a head wait again; whether it is still the head, and would be judged the same."""
         key = entry.info.key
+        if entry.status is Status.ASSUMED:
+            return False
         if entry.status is Status.BLOCKED:
             self._waits_for_pods = True
         name = entry.info.cluster_queue
         waiting = self._queues.queue(name)
         if waiting is None:
-            return
+            return False
         told = waiting.requeue(key, entry.requeue, now, (entry.reason.value, BYPASSED))
         self._changed[3].update(dict.fromkeys(told))
-        # The same head, judged at the same state of everything, ends the same: it is not tried again before something changes.
         progress = entry.pending.progress
-        if progress is not None and progress.has_untried:
-            self._judged.pop(name, None)
-        elif entry.pending.order is not None:
-            self._judged[name] = version
-        else:
-            self._judged.pop(name, None)
+        has_untried = progress is not None and progress.has_untried
+        return waiting.head() is entry.pending and not has_untried and entry.status is not Status.BLOCKED
 
     def _touch(self, cluster_queue: str, local: ObjectKey) -> None:
         self._changed[0][cluster_queue] = None
         self._changed[1][local] = None
 
     def _touch_queue(self, name: str) -> None:
+        waiting = self._queues.queue(name)
+        if waiting is not None:
+            waiting.tell_again()
         self._changed[0][name] = None
         for local in self._locals_of.get(name, ()):
             self._changed[1][local] = None

@@ -1,10 +1,12 @@
-"""Pending Workloads of one ClusterQueue: the active heap, the parked, and the one in flight.
+"""Pending Workloads of one ClusterQueue: the active, the parked, and the one in flight.
 
 The three are disjoint. `pop` moves the head into flight, `requeue` decides where it goes after an unsuccessful attempt, `push_or_update` where
-a new or changed Workload goes, `wake` moves parked Workloads back. The heap may hold stale entries; an entry counts only if it is
-the latest of its Workload, so a change costs the logarithm of the number pending and never a search.
+a new or changed Workload goes, `wake` moves parked Workloads back.
 
-Equivalent Workloads are indexed by their hash: parking one as unschedulable parks all that wait with the same hash.
+Equivalent Workloads wait in one `Shape` per namespace. The head of the queue is the best of the heads of the shapes that may be tried. When one
+fails for lack of quota its hash is recorded, and with that all its shapes are parked; the record's end wakes them. What is parked for
+another reason (a backoff, missing pods, the wrong namespace, no hash) is parked by itself. So what an arrival or a completion
+costs depends on how many different shapes wait, and not on how many Workloads.
 
 Not here: who may be queued at all, and when to wake (`core/queue/manager.py`).
 
@@ -16,15 +18,16 @@ from __future__ import annotations
 import enum
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from pykueue.api.instant import Instant
 from pykueue.api.objects import ObjectKey
 from pykueue.core.queue.ordering import OrderKey, order_key
-from pykueue.core.scheduler.assignment import ScanProgress
+from pykueue.core.queue.shapes import STALE_MAX, Pending, Shape
 from pykueue.core.workload.info import UNKNOWN_HASH, Info
 from pykueue.core.workload.lifecycle import reactivation_state, waits_for_replacement
 from pykueue.core.workload.requeue import is_backoff_over
+
+__all__ = ["Pending", "PendingQueue", "RequeueReason"]
 
 
 class RequeueReason(enum.Enum):
@@ -46,45 +49,28 @@ _RETRIED_AT_ONCE = {
     RequeueReason.PREEMPTION_FAILED,
 }  # fmt: skip
 _STICKY = {RequeueReason.PENDING_PREEMPTION, RequeueReason.PENDING_MIGRATION}
-_STALE_MAX = 64
-"""Stale heap entries beyond the number of live ones that are put up with."""
 _RECORDED = {RequeueReason.NO_FIT, RequeueReason.PREEMPTION_NO_CANDIDATES}
-
-
-@dataclass(slots=True)
-class Pending:
-    """A Workload that waits.
-
-    Attributes:
-        info: its latest version.
-        order: its key in the heap; None while it is not there.
-        progress: where the flavor search goes on (§6.3).
-        evaluated: the version that was evaluated last; None if none was, then `info` stands for it (§3.5).
-        is_bypassed: whether it is parked for the failure of an equivalent one, without having been tried itself.
-    """
-
-    info: Info
-    order: OrderKey | None = None
-    progress: ScanProgress | None = None
-    evaluated: Info | None = None
-    is_bypassed: bool = False
 
 
 class PendingQueue:
     """What waits for one ClusterQueue."""
 
     def __init__(self, *, is_strict: bool) -> None:
-        self.is_strict = is_strict
         self.usage_of: Callable[[ObjectKey], float] | None = None
         """Fair-sharing usage of a LocalQueue; None if it does not order this queue."""
+        self._is_strict = is_strict
         self._items: dict[ObjectKey, Pending] = {}
-        self._parked: dict[ObjectKey, None] = {}
-        self._heap: list[tuple[OrderKey, ObjectKey]] = []
-        self._by_hash: dict[str, dict[ObjectKey, None]] = {}
+        self._shapes: dict[str, dict[str, Shape]] = {}
+        """By hash, then by namespace; none is empty."""
+        self._heads: list[tuple[OrderKey, int, Shape]] = []
+        """Heap of shapes; an entry counts only if the shape is listed with this order."""
+        self._alone: dict[str, dict[ObjectKey, None]] = {}
+        """What is parked by itself, by namespace."""
         self._unschedulable: dict[str, tuple[str, str]] = {}
         self._in_flight: ObjectKey | None = None
         self._sticky: tuple[ObjectKey, int] | None = None
         self._n_active = 0
+        self._entries = 0
         self._pops = 0
         self._retried_at = -1
 
@@ -104,13 +90,41 @@ class PendingQueue:
         """The Workload of the running cycle."""
         return self._in_flight
 
+    def head(self) -> Pending | None:
+        """What `pop` would give."""
+        while self._heads:
+            order, _, shape = self._heads[0]
+            if shape.listed != order:
+                heapq.heappop(self._heads)
+                continue
+            item = shape.head()
+            assert item is not None
+            if item.order == order:
+                return item
+            heapq.heappop(self._heads)
+            self._list(shape)
+        return None
+
     def get(self, key: ObjectKey) -> Pending | None:
         """A waiting Workload."""
         return self._items.get(key)
 
     def is_parked(self, key: ObjectKey) -> bool:
         """Whether it waits for something to change."""
-        return key in self._parked
+        item = self._items.get(key)
+        return item is not None and self._is_parked(item)
+
+    def bypassed(self, key: ObjectKey) -> tuple[str, str] | None:
+        """Reason and message recorded with the failure for which it is parked without having been tried; None if it is not."""
+        item = self._items.get(key)
+        if item is None or not _is_bypassed(item):
+            return None
+        return self._unschedulable.get(item.info.equivalence)
+
+    def has_parked_in(self, namespace: str) -> bool:
+        """Whether Workloads of the namespace are parked."""
+        recorded = (self._shapes.get(equivalence, {}) for equivalence in self._unschedulable)
+        return namespace in self._alone or any(namespace in shapes for shapes in recorded)
 
     def ordered(self) -> list[Pending]:
         """Everything that waits, in queue order (§13.5)."""
@@ -122,25 +136,27 @@ class PendingQueue:
 
     def parked(self) -> Iterator[Pending]:
         """What waits for something to change."""
-        return (self._items[key] for key in self._parked)
+        return (item for item in self._items.values() if self._is_parked(item))
 
-    def recorded(self, equivalence: str) -> tuple[str, str] | None:
-        """Reason and message recorded with an unschedulable hash."""
-        return self._unschedulable.get(equivalence) if equivalence else None
+    def set_strict(self, is_strict: bool) -> None:  # noqa: FBT001 (the value of a field, not a mode)
+        """Change the strategy. What is parked stays so until it is woken."""
+        self._is_strict = is_strict
+        if is_strict:
+            for shape in self._parked_shapes():
+                self._dissolve(shape)
+            self._unschedulable.clear()
 
     def pop(self) -> Pending | None:
         """Take the head into flight; None if there is none."""
         self._in_flight = None
-        while self._heap:
-            order, key = heapq.heappop(self._heap)
-            item = self._items.get(key)
-            if item is not None and item.order == order:
-                self._remove_from_buckets(item)
-                self._in_flight = key
-                self._pops += 1
-                item.evaluated = item.info
-                return item
-        return None
+        item = self.head()
+        if item is None:
+            return None
+        self._remove(item)
+        self._in_flight = item.info.key
+        self._pops += 1
+        item.evaluated = item.info
+        return item
 
     def push_or_update(self, info: Info, now: Instant, *, keep_progress: bool) -> None:
         """Take in a new or changed Workload (§3.5)."""
@@ -154,26 +170,24 @@ class PendingQueue:
         else:
             if not (keep_progress and item.info.equivalence == info.equivalence):
                 item.progress = None
-            if key in self._parked and _is_same(item.evaluated or item.info, info):
-                self._reindex(item, info)
+            if self._is_parked(item) and _is_same(self._reference(item), info):
+                self._update_parked(item, info, now)
                 return
             self._forget_sticky_if_changed(info)
-            self._remove_from_buckets(item)
+            self._remove(item)
             item.info = info
         item.evaluated = None
-        is_bypassed = not self.is_strict and self.recorded(info.equivalence) is not None
-        if is_bypassed or not _may_be_tried(info, now):
-            self._park(item)
-            item.is_bypassed = is_bypassed
+        if _may_be_tried(info, now):
+            self._join(item)
         else:
-            self._activate(item)
+            self._park(item)
 
     def delete(self, key: ObjectKey) -> Pending | None:
         """Forget a Workload."""
         item = self._items.pop(key, None)
         if item is None:
             return None
-        self._remove_from_buckets(item)
+        self._remove(item)
         if self._in_flight == key:
             self._in_flight = None
         if self._sticky is not None and self._sticky[0] == key:
@@ -190,108 +204,175 @@ class PendingQueue:
             record: condition reason and message to tell of equivalent Workloads if it is parked as unschedulable.
 
         Returns:
-            the Workloads that were parked with it.
+            the Workloads that are parked with it for the first time.
         """
         item = self._items.get(key)
-        if item is None or key in self._parked or item.order is not None:
+        if item is None or key != self._in_flight:
             return []
-        if self._in_flight == key:
-            self._in_flight = None
-        if reason in _STICKY and not self.is_strict:
+        self._in_flight = None
+        if reason in _STICKY and not self._is_strict:
             self._make_sticky(item.info)
         has_untried = item.progress is not None and item.progress.has_untried
         at_once = (
-            (self.is_strict and reason is not RequeueReason.NAMESPACE_MISMATCH)
+            (self._is_strict and reason is not RequeueReason.NAMESPACE_MISMATCH)
             or reason in _RETRIED_AT_ONCE
             or self._retried_at >= self._pops
             or has_untried
             or (item.evaluated is not None and not _is_same(item.evaluated, item.info))
         )
-        if at_once and _may_be_tried(item.info, now):
-            self._activate(item)
+        may_be_tried = _may_be_tried(item.info, now)
+        if at_once and may_be_tried:
+            self._join(item)
             return []
-        self._park(item)
-        if self.is_strict or reason not in _RECORDED or item.info.equivalence == UNKNOWN_HASH:
+        equivalence = item.info.equivalence
+        if self._is_strict or reason not in _RECORDED or equivalence == UNKNOWN_HASH:
+            self._park(item)
             return []
-        self._unschedulable[item.info.equivalence] = record
-        return self._park_equivalent(item.info.equivalence)
-
-    def wake(self, now: Instant, may_wake: Callable[[Info], bool]) -> list[ObjectKey]:
-        """Retry parked Workloads: those that `may_wake` allows and whose backoff is over (§3.7).
-
-        Returns:
-            Workloads that had been parked for an equivalent one.
-        """
-        self._retried_at = self._pops
-        told = [k for h in self._unschedulable for k in self._by_hash.get(h, ()) if self._items[k].is_bypassed]
-        self._unschedulable.clear()
-        for key in list(self._parked):
-            item = self._items[key]
-            if _may_be_tried(item.info, now) and may_wake(item.info):
-                del self._parked[key]
-                self._activate(item)
+        told = self._record(equivalence, record)
+        if may_be_tried:
+            shape = self._join(item)
+            shape.tried = key
+        else:
+            self._park(item)
         return told
 
+    def wake(self, now: Instant, may_wake: Callable[[str], bool]) -> None:
+        """Retry parked Workloads: those whose namespace `may_wake` allows and whose backoff is over (§3.7)."""
+        self._retried_at = self._pops
+        alone = [self._items[key] for ns, keys in self._alone.items() if may_wake(ns) for key in keys]
+        shapes = self._parked_shapes()
+        self._unschedulable.clear()
+        for shape in shapes:
+            self._n_active += shape.n
+            if may_wake(shape.namespace):
+                shape.tried = None
+                self._list(shape)
+            else:
+                self._dissolve(shape)
+        for item in alone:
+            if _may_be_tried(item.info, now):
+                self._remove(item)
+                self._join(item)
+
+    def tell_again(self) -> None:
+        """Count every Workload as not told yet that it is parked for another one."""
+        for by_namespace in self._shapes.values():
+            for shape in by_namespace.values():
+                shape.untold = {item.info.key: None for item in shape.members()}
+
     def reorder(self) -> None:
-        """Sort the heap anew, after usage of LocalQueues changed."""
-        active = [item for item in self._items.values() if item.order is not None]
-        self._heap = []
-        for item in active:
-            item.order = self._key(item.info)
-            self._heap.append((item.order, item.info.key))
-        heapq.heapify(self._heap)
+        """Sort anew, after usage of LocalQueues changed."""
+        for item in self._items.values():
+            if item.shape is not None:
+                self._resort(item)
 
     def _key(self, info: Info) -> OrderKey:
         is_sticky = self._sticky is not None and self._sticky[0] == info.key
         return order_key(info, is_sticky=is_sticky, usage=self.usage_of(info.local_queue) if self.usage_of else 0.0)
 
-    def _activate(self, item: Pending) -> None:
-        self._index(item)
-        item.is_bypassed = False
-        item.order = self._key(item.info)
-        self._n_active += 1
-        heapq.heappush(self._heap, (item.order, item.info.key))
-        if len(self._heap) > 2 * self._n_active + _STALE_MAX:
-            self.reorder()
+    def _is_parked(self, item: Pending) -> bool:
+        if item.shape is None:
+            return item.info.key != self._in_flight
+        return item.shape.equivalence in self._unschedulable
 
-    def _deactivate(self, item: Pending) -> None:
-        item.order = None
-        self._n_active -= 1
+    def _parked_shapes(self) -> list[Shape]:
+        return [shape for equivalence in self._unschedulable for shape in self._shapes.get(equivalence, {}).values()]
+
+    def _reference(self, item: Pending) -> Info:
+        """The version that a change of a parked Workload is measured against."""
+        return item.info if _is_bypassed(item) or item.evaluated is None else item.evaluated
+
+    def _join(self, item: Pending) -> Shape:
+        """Let a Workload wait with its like: active, unless their failure is recorded."""
+        info = item.info
+        by_namespace = self._shapes.setdefault(info.equivalence, {})
+        shape = by_namespace.get(info.key.namespace)
+        if shape is None:
+            shape = by_namespace[info.key.namespace] = Shape(info.equivalence, info.key.namespace)
+        order = self._key(info)
+        shape.add(item, order)
+        if info.equivalence not in self._unschedulable:
+            self._n_active += 1
+            if shape.listed is None or order < shape.listed:
+                self._list(shape)
+        else:
+            del shape.untold[info.key]
+        return shape
 
     def _park(self, item: Pending) -> None:
-        self._index(item)
-        self._parked[item.info.key] = None
+        """Park a Workload by itself."""
+        self._alone.setdefault(item.info.key.namespace, {})[item.info.key] = None
 
-    def _park_equivalent(self, equivalence: str) -> list[ObjectKey]:
-        moved = []
-        for key in self._by_hash.get(equivalence, ()):
-            item = self._items[key]
-            if item.order is not None:
-                self._deactivate(item)
-                self._parked[key] = None
-                item.evaluated = None
-                item.is_bypassed = True
-                moved.append(key)
-        return moved
+    def _remove(self, item: Pending) -> None:
+        """Take a Workload from where it waits."""
+        shape, key = item.shape, item.info.key
+        if shape is None:
+            alone = self._alone.get(key.namespace)
+            if alone is not None:
+                alone.pop(key, None)
+                if not alone:
+                    del self._alone[key.namespace]
+            return
+        if shape.equivalence not in self._unschedulable:
+            self._n_active -= 1
+        shape.remove(item)
+        if not shape.n:
+            shape.listed = None
+            by_namespace = self._shapes[shape.equivalence]
+            del by_namespace[shape.namespace]
+            if not by_namespace:
+                del self._shapes[shape.equivalence]
 
-    def _remove_from_buckets(self, item: Pending) -> None:
-        if item.order is not None:
-            self._deactivate(item)
-        self._parked.pop(item.info.key, None)
-        same = self._by_hash.get(item.info.equivalence)
-        if same is not None:
-            same.pop(item.info.key, None)
-            if not same:
-                del self._by_hash[item.info.equivalence]
-
-    def _index(self, item: Pending) -> None:
-        if item.info.equivalence != UNKNOWN_HASH:
-            self._by_hash.setdefault(item.info.equivalence, {})[item.info.key] = None
-
-    def _reindex(self, item: Pending, info: Info) -> None:
-        self._remove_from_buckets(item)
+    def _update_parked(self, item: Pending, info: Info, now: Instant) -> None:
+        """Take in a version of a parked Workload that changes nothing for the scheduler."""
+        if item.shape is None or (item.info.equivalence == info.equivalence and _may_be_tried(info, now)):
+            item.info = info
+            if item.shape is not None:
+                self._resort(item)
+            return
+        self._remove(item)
         item.info = info
         self._park(item)
+
+    def _resort(self, item: Pending) -> None:
+        order, shape = self._key(item.info), item.shape
+        assert shape is not None
+        if order != item.order:
+            shape.add(item, order)
+            if shape.listed is not None and order < shape.listed:
+                self._list(shape)
+
+    def _record(self, equivalence: str, record: tuple[str, str]) -> list[ObjectKey]:
+        """Park all of one hash."""
+        told: list[ObjectKey] = []
+        is_new = equivalence not in self._unschedulable
+        self._unschedulable[equivalence] = record
+        for shape in self._shapes.get(equivalence, {}).values():
+            if is_new:
+                self._n_active -= shape.n
+            shape.listed = None
+            told += shape.untold
+            shape.untold.clear()
+        return told
+
+    def _dissolve(self, shape: Shape) -> None:
+        """Park the members of a shape each by itself."""
+        for item in shape.members():
+            item.evaluated = None if _is_bypassed(item) else item.evaluated
+            self._remove(item)
+            self._park(item)
+
+    def _list(self, shape: Shape) -> None:
+        """Enter a shape into the heap with its present head."""
+        head = shape.head()
+        assert head is not None
+        assert head.order is not None
+        shape.listed = head.order
+        self._entries += 1
+        heapq.heappush(self._heads, (head.order, self._entries, shape))
+        if len(self._heads) > 2 * self._n_active + STALE_MAX:
+            self._heads = [entry for entry in self._heads if entry[2].listed == entry[0]]
+            heapq.heapify(self._heads)
 
     def _make_sticky(self, info: Info) -> None:
         before = self._sticky
@@ -299,9 +380,8 @@ class PendingQueue:
         if before is None or before[0] == info.key:
             return
         old = self._items.get(before[0])
-        if old is not None and old.order is not None:
-            old.order = self._key(old.info)
-            heapq.heappush(self._heap, (old.order, old.info.key))
+        if old is not None and old.shape is not None:
+            self._resort(old)
 
     def _forget_sticky_if_changed(self, info: Info) -> None:
         if (
@@ -310,6 +390,11 @@ class PendingQueue:
             and self._sticky[1] != info.workload.metadata.generation
         ):
             self._sticky = None
+
+
+def _is_bypassed(item: Pending) -> bool:
+    """Whether it is parked, if it is, for the failure of another one."""
+    return item.shape is not None and item.shape.tried != item.info.key
 
 
 def _may_be_tried(info: Info, now: Instant) -> bool:

@@ -11,6 +11,7 @@ Source: scheduling.md §3.
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections.abc import Callable, Iterable
 
@@ -35,7 +36,8 @@ class QueueManager:
         self._queues: dict[str, PendingQueue] = {}
         self._home: dict[ObjectKey, tuple[str, ObjectKey]] = {}
         self._by_local: dict[ObjectKey, dict[ObjectKey, None]] = {}
-        self._retries: dict[str, Instant] = {}
+        self._retries: dict[str, None] = {}
+        self._retry_at: Instant | None = None
         self._timers: list[tuple[Instant, ObjectKey]] = []
 
     def queue(self, name: str) -> PendingQueue | None:
@@ -52,7 +54,7 @@ class QueueManager:
         if queue is None:
             self._queues[name] = PendingQueue(is_strict=is_strict)
         else:
-            queue.is_strict = is_strict
+            queue.set_strict(is_strict)
 
     def delete_cluster_queue(self, name: str) -> None:
         """Remove a queue with all that waits in it."""
@@ -115,24 +117,36 @@ class QueueManager:
         return list(self._by_local.get(local_queue, ()))
 
     def ask_retry(self, cluster_queues: Iterable[str], now: Instant) -> None:
-        """Retry the parked Workloads of some ClusterQueues with the next batch (§3.7)."""
-        due = min(self._retries.values(), default=Instant(now + RETRY_BATCH_US))
-        for name in cluster_queues:
-            if name in self._queues:
-                self._retries.setdefault(name, due)
+        """Retry the parked Workloads of some ClusterQueues, and of all in their trees, with the next batch (§3.7)."""
+        self._retries.update(dict.fromkeys(cluster_queues))
+        if self._retry_at is None and self._retries:
+            self._retry_at = Instant(now + RETRY_BATCH_US)
 
-    def do_retries(self, now: Instant, may_wake: Callable[[str, Info], bool]) -> tuple[list[str], list[ObjectKey]]:
+    def do_retries(
+        self, now: Instant, members: Callable[[str], Iterable[str]], may_wake: Callable[[str, str], bool]
+    ) -> list[str]:
         """Do the retries that are due.
 
+        Args:
+            now: Instant (µs).
+            members: the ClusterQueues of a ClusterQueue's tree.
+            may_wake: whether Workloads of a namespace may wait for a ClusterQueue.
+
         Returns:
-            the ClusterQueues that were woken, and the Workloads that had been parked for an equivalent one.
+            the ClusterQueues that were woken.
         """
-        due = sorted(name for name, at in self._retries.items() if at <= now)
-        told: list[ObjectKey] = []
-        for name in due:
-            del self._retries[name]
-            told += self._queues[name].wake(now, lambda info, name=name: may_wake(name, info))  # type: ignore[misc]
-        return due, told
+        if self._retry_at is None or self._retry_at > now:
+            return []
+        names: dict[str, None] = {}
+        for name in self._retries:
+            if name not in names:
+                names.update(dict.fromkeys(members(name)))
+        self._retries.clear()
+        self._retry_at = None
+        woken = sorted(name for name in names if name in self._queues)
+        for name in woken:
+            self._queues[name].wake(now, functools.partial(may_wake, name))
+        return woken
 
     def due_timers(self, now: Instant) -> list[ObjectKey]:
         """Workloads whose backoff has just ended."""
@@ -145,9 +159,9 @@ class QueueManager:
 
     def wake_at(self) -> Instant | None:
         """When the next batch or timer is due."""
-        times = list(self._retries.values())
-        if self._timers:
-            times.append(self._timers[0][0])
+        times = [self._timers[0][0]] if self._timers else []
+        if self._retry_at is not None:
+            times.append(self._retry_at)
         return min(times, default=None)
 
     def _leave(self, key: ObjectKey) -> None:
