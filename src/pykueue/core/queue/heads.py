@@ -138,7 +138,7 @@ class PendingQueue:
         """What waits for something to change."""
         return (item for item in self._items.values() if self._is_parked(item))
 
-    def set_strict(self, is_strict: bool) -> None:  # noqa: FBT001 (the value of a field, not a mode)
+    def set_strict(self, is_strict: bool) -> None:
         """Change the strategy. What is parked stays so until it is woken."""
         self._is_strict = is_strict
         if is_strict:
