@@ -272,6 +272,14 @@ class ConfigError(PykueueError):
         self.faults = tuple(faults)
 
 
+class AddressError(ConfigError):
+    """Nobody can listen there: the address is in use, or is not ours."""
+
+
+class DataError(ConfigError):
+    """The data directory cannot be used: it is damaged, in use, or of another version."""
+
+
 class InvariantError(PykueueError):
     """Our bug. The cycle or request is given up, the state rebuilt; please report it with the story.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pykueue.api.errors import ConfigError
+from pykueue.api.errors import AddressError
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
 from pykueue.api.objects import Obj, ObjectKey
@@ -85,7 +85,7 @@ class EmbeddedApiServer:
             pages: more paths that are no resources.
 
         Raises:
-            ConfigError: the data directory is in use or damaged.
+            DataError: the data directory is in use or damaged.
         """
         sources = sources or Sources()
         self._data_dir = data_dir
@@ -126,14 +126,15 @@ class EmbeddedApiServer:
             A kubeconfig for the administrator.
 
         Raises:
-            ConfigError: the address is in use, or the certificates cannot be read.
+            AddressError: the address is in use.
+            DataError: the certificates cannot be read.
         """
         identity = self.identity(host, *names)
         self._http = HttpServer(self.handler, Authenticator(identity.token), host, port, identity.server_context())
         try:
             await self._http.start()
         except OSError as error:
-            raise ConfigError(
+            raise AddressError(
                 f"{host}:{port}", [f"cannot listen: {os.strerror(error.errno or 0)}; choose another port"]
             ) from error
         return kubeconfig(identity, self._http.url)
@@ -167,7 +168,7 @@ class EmbeddedApiServer:
         """Certificates and token; made when first asked for. Without a data directory they last as long as the server.
 
         Raises:
-            ConfigError: they cannot be read.
+            DataError: they cannot be read.
         """
         if self._data_dir is None and self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="pykueue-")

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pykueue.api.errors import ConfigError
+from pykueue.api.errors import ConfigError, DataError
 from pykueue.apiserver.messages import ADMIN_USER, SYSTEM_MASTERS
 
 _TEN_YEARS = dt.timedelta(days=3650)
@@ -66,7 +66,7 @@ def load_identity(directory: Path, addresses: Sequence[str], now: dt.datetime) -
         now: for validity.
 
     Raises:
-        ConfigError: a file cannot be read.
+        DataError: a file cannot be read.
     """
     pki = directory / "pki"
     try:
@@ -83,7 +83,7 @@ def load_identity(directory: Path, addresses: Sequence[str], now: dt.datetime) -
         text = token.read_text().strip()
     except (OSError, ValueError, TypeError) as error:
         detail = f"the server's certificates cannot be read: {error}; remove this folder to have new ones made"
-        raise ConfigError(str(pki), [detail]) from error
+        raise DataError(str(pki), [detail]) from error
     return Identity(pki / "ca.crt", pki / "server.crt", pki / "server.key", pki / "admin.crt", pki / "admin.key", text)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from pykueue import __version__
-from pykueue.api.errors import ConfigError, PykueueError
+from pykueue.api.errors import AddressError, ConfigError, DataError, PykueueError
 
-EXIT_FAILED, EXIT_CONFIG = 1, 3
+EXIT_FAILED, EXIT_CONFIG, EXIT_ADDRESS, EXIT_DATA = 1, 3, 4, 5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -101,16 +101,26 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
     try:
         code = asyncio.run(work)
     except ConfigError as error:
-        click.echo(f"pykueue: {error.source} is not a usable configuration:", err=True)
+        click.echo(f"pykueue: {error.source} cannot be used:", err=True)
         for fault in error.faults:
             click.echo(f"  - {fault}", err=True)
-        sys.exit(EXIT_CONFIG)
+        sys.exit(_exit_code(error))
     except PykueueError as error:
         click.echo(f"pykueue: {error}", err=True)
-        sys.exit(getattr(error, "exit_code", EXIT_FAILED))
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(code or 0)
+
+
+def _exit_code(error: ConfigError) -> int:
+    match error:
+        case AddressError():
+            return EXIT_ADDRESS
+        case DataError():
+            return EXIT_DATA
+        case _:
+            return EXIT_CONFIG
 
 
 def main() -> None:

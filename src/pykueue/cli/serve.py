@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from pathlib import Path
 
 import click
 
-from pykueue.api.errors import ConfigError
+from pykueue.apiserver.tls import write_kubeconfig
 from pykueue.cli import logs
 from pykueue.cli.cluster import EmbeddedCluster, UpOptions
 
@@ -27,7 +26,7 @@ async def serve(options: UpOptions) -> int:
     began = time.monotonic()
     async with EmbeddedCluster.start(options, lambda text: click.echo(f"  {text} ...", err=True)) as cluster:
         path = options.kubeconfig or (Path("pykueue.kubeconfig") if options.memory else options.data / "kubeconfig")
-        write_private(path, cluster.kubeconfig)
+        write_kubeconfig(path, cluster.kubeconfig)
         for warning in cluster.warnings:
             click.echo(f"warning: {warning}", err=True)
         kept = "in memory: all is gone when this ends" if options.memory else f"kept in {options.data}"
@@ -51,17 +50,3 @@ async def _until_told(cluster: EmbeddedCluster) -> None:
     if ended.done():
         ended.result()
     ended.cancel()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-    except OSError as error:
-        raise ConfigError("--kubeconfig", [f"{path} cannot be written: {error.strerror}"]) from error

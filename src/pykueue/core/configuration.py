@@ -35,7 +35,8 @@ def load(
     """
     config, faults = decode(text, namespace=namespace)
     flag, flag_faults = parse_gates_flag(feature_gates)
-    faults += flag_faults
+    if flag_faults:
+        raise ConfigError("--feature-gates", flag_faults)
     if flag and config.feature_gates:
         both = "feature gates for CLI and configuration cannot both specified"
         faults.append(str(invalid("featureGates", dict(config.feature_gates), both)))
@@ -47,5 +48,5 @@ def load(
     errors = validate(config, lambda name: features[Gate(name)])
     faults = [*gate_faults, *dict.fromkeys(map(str, errors))]
     if faults:
-        raise ConfigError(source, faults)
+        raise ConfigError(source if errors or not flag else "--feature-gates", faults)
     return config, features

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from pykueue.api.errors import ConfigError
+from pykueue.api.errors import AddressError, ConfigError
 
 Check = Callable[[], str]
 """Empty if all is well, else what is not, in a person's words."""
@@ -100,7 +100,7 @@ class Server:
         """Listen.
 
         Raises:
-            ConfigError: the address is not to be had.
+            AddressError: the address is not to be had.
         """
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls)
@@ -108,7 +108,7 @@ class Server:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            raise ConfigError(f"{self._host}:{self._port}", [f"cannot listen: {error.strerror}"]) from error
+            raise AddressError(f"{self._host}:{self._port}", [f"cannot listen: {error.strerror}"]) from error
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
