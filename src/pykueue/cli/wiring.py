@@ -73,7 +73,8 @@ def assemble(config: Configuration, features: Features) -> Product:
         *job_reconcilers(settings),
         *([TopologyUngater()] if features[Gate.TOPOLOGY_AWARE_SCHEDULING] else []),
     ]
-    controller = AdmissionController(engine, features)
+    waits = config.wait_for_pods_ready is not None and not features[Gate.DISABLE_WAIT_FOR_PODS_READY]
+    controller = AdmissionController(engine, features, tracks_readiness=waits)
     return Product(features, engine, controller, reconcilers, make_webhooks(settings))
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from pykueue.api import kinds, objects
 from pykueue.api.commands import Command, Emit
-from pykueue.api.constants import Reason, WorkloadCondition
+from pykueue.api.constants import Label, Reason, WorkloadCondition
 from pykueue.api.errors import NotFound, PykueueError
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
@@ -82,6 +82,8 @@ class AdmissionController:
 
     engine: AdmissionEngine
     features: Features
+    tracks_readiness: bool = False
+    """Somebody waits for ready pods: the first word on them goes into the same write as the first word on quota."""
     cycle_result: CycleResult | None = None
     """What the last cycle decided, for those who count."""
     _next_token: int = 1
@@ -245,6 +247,7 @@ class AdmissionController:
         workload, name = decision.workload, decision.admission.cluster_queue
         reserved = transitions.reserve_quota(workload, decision.admission, now)
         desired = transitions.sync_admitted(reserved, now, self.features) if decision.is_admitted else reserved
+        desired = self._with_readiness(desired, now)
         writes: list[Command] = [admission_patch(workload, desired, now)]
         if decision.is_second_pass:
             return tuple(writes)
@@ -266,7 +269,7 @@ class AdmissionController:
         desired = transitions.with_condition(
             desired, WorkloadCondition.QUOTA_RESERVED, False, reason, decision.message, now
         )
-        desired = transitions.sync_admitted(desired, now, self.features)
+        desired = self._with_readiness(transitions.sync_admitted(desired, now, self.features), now)
         if decision.is_gated:
             blocked = WorkloadCondition.BLOCKED_ON_PREEMPTION_GATES
             desired = transitions.with_condition(desired, blocked, True, Reason.PREEMPTION_GATED, decision.message, now)
@@ -276,6 +279,16 @@ class AdmissionController:
         if decision.is_event_due:
             writes.append(_emit(workload, "Warning", reason, decision.message))
         return tuple(writes)
+
+    def _with_readiness(self, workload: Workload, now: Instant) -> Workload:
+        """A job's pods are not ready before they exist; saying so now saves the job's reconciler a write."""
+        known = workload.condition(WorkloadCondition.PODS_READY) is not None
+        if known or not self.tracks_readiness or Label.JOB_UID not in workload.metadata.labels:
+            return workload
+        message = "Not all pods are ready or succeeded"
+        return transitions.with_condition(
+            workload, WorkloadCondition.PODS_READY, False, Reason.WAIT_FOR_START, message, now
+        )
 
 
 def _acts(decision: Decision) -> tuple[Act, ...]:

@@ -37,8 +37,8 @@ from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 GROUP_PREFIX = "group/"
-BATCH_US = SECOND_US
-"""Owner references of pods that follow each other within this time are written at once."""
+BATCH_US = SECOND_US * 3 // 2
+"""Owner references of pods that follow each other within this time are written at once; a complete group's need not wait."""
 CONDITION_MANAGER = "kueue-pod-controller"
 _LOOKED_UP = (
     kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.ADMISSION_CHECK,
@@ -281,7 +281,7 @@ def _adopted(group: Group, now: Instant) -> tuple[Sequence[Command], int | None]
     missing = [pod for pod in group.members if objects.uid(pod) not in known and not objects.is_deleting(pod)]
     if not missing:
         return (), None
-    waited = now - min(objects.created_at(pod) for pod in missing)
+    waited = now - max(objects.created_at(pod) for pod in missing)
     if len(group.members) < group.total and 0 <= waited < BATCH_US:
         return (), BATCH_US - waited
     return (_adopt(group.workload, missing),), None
