@@ -57,7 +57,7 @@ def _fault(schema: Mapping[str, Any], value: object, path: str) -> str | None:
         return None
     if schema.get("x-kubernetes-int-or-string"):
         return _int_or_string_fault(schema, value, path)
-    wanted = schema.get("type")
+    wanted = str(schema.get("type") or "")
     fits = wanted not in _TYPES or isinstance(value, _TYPES[wanted])
     if not fits or (isinstance(value, bool) and wanted in ("integer", "number")):
         return f"{path or 'the object'}: must be of type {wanted}, not {_name(value)}"

@@ -93,12 +93,12 @@ def test_pods_of_an_admitted_group_cost_one_write() -> None:
 
 
 def test_owner_references_wait_for_the_rest_of_the_group() -> None:
-    """The first pod's reference is held back for a second, unless the group is complete before."""
+    """The first pod's reference is held back for up to a second and a half, unless the group is complete before."""
     world = make_world()
     world.lws_pod("lws", 0)
     world.settle()
     assert len(world.workload(WL0).metadata.owner_references) == 1
-    world.settle(1)
+    world.settle(2)
     assert len(world.workload(WL0).metadata.owner_references) == 2
 
 
