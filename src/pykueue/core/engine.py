@@ -203,17 +203,14 @@ class AdmissionEngine:
 
     def set_node(self, name: str, node: Obj | None, now: Instant) -> None:
         """Take in the latest version of a Node; None if it is gone."""
-        if self._book.set_node(name, node) and self._cache.topology_queues():
-            self._version += 1
-            self._retry([queue.name for queue in self._cache.queues()], now)
+        changed = self._book.set_node(name, node)
+        self._retry_places([queue for each in changed for queue in self._cache.queues_on(each.labels)], now)
 
     def set_pod(self, key: ObjectKey, pod: Obj | None, now: Instant) -> None:
         """Take in the latest version of a Pod; only those that take a node's room beside topologies matter."""
-        if self._book.set_pod(key, pod):
-            queues = self._cache.topology_queues()
-            if queues:
-                self._version += 1
-                self._retry(queues, now)
+        freed = self._book.set_pod(key, pod)
+        if freed is not None:
+            self._retry_places(self._cache.queues_on(freed.labels), now)
 
     def set_limit_ranges(self, namespace: str, limit_ranges: Sequence[Obj], now: Instant) -> None:
         """Take in all LimitRanges of a namespace."""
@@ -457,14 +454,14 @@ class AdmissionEngine:
 
     def _release(self, key: ObjectKey, now: Instant) -> None:
         """Give back what a Workload held, and wake whoever may use it."""
-        has_places = bool(self._cache.ledger.of(key))
+        flavors = {places.flavor for places in self._cache.ledger.of(key)}
         info = self._cache.remove_workload(key)
         self._not_ready.pop(key, None)
         if info is not None:
             self._ready.mark_tree(info.cluster_queue)
             self._touch(info.cluster_queue, info.local_queue)
-            # Nodes are shared by all, whatever cohort they are in.
-            others = self._cache.topology_queues() if has_places else []
+            # Nodes are shared by all that use the flavor, whatever cohort they are in.
+            others = self._cache.queues_using(flavors) if flavors else []
             self._retry([info.cluster_queue, *others], now)
 
     def _drop(self, key: ObjectKey, now: Instant) -> None:
@@ -483,6 +480,12 @@ class AdmissionEngine:
 
     def _retry(self, names: Sequence[str], now: Instant) -> None:
         self._queues.ask_retry(dict.fromkeys(names), now)
+
+    def _retry_places(self, queues: Sequence[str], now: Instant) -> None:
+        """Where pods go there may be room now; queues that do not place pods there would be told the same again (§3.7)."""
+        if queues:
+            self._version += 1
+            self._retry(queues, now)
 
     def _rejudged(self, names: Sequence[str], now: Instant) -> None:
         """Some ClusterQueues may have turned active or inactive."""

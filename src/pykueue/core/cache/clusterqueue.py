@@ -11,7 +11,7 @@ Source: scheduling.md §5.2, §6.3, §7, §13.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -221,9 +221,18 @@ class Cache:
         found = self.flavors.get(flavor)
         return found is not None and bool(found.spec.topology_name)
 
-    def topology_queues(self) -> list[str]:
-        """ClusterQueues with a flavor that has a topology, by name."""
-        return sorted(queue.name for queue in self.queues() if self.topologies_of(queue))
+    def queues_using(self, flavors: Collection[str]) -> list[str]:
+        """ClusterQueues that have one of the flavors, by name."""
+        return sorted(q.name for q in self.queues() if any(name in flavors for name in q.uses_flavors))
+
+    def queues_on(self, node_labels: Mapping[str, str]) -> list[str]:
+        """ClusterQueues that place pods on nodes with these labels, by name."""
+        names = {
+            name
+            for name, flavor in self.flavors.items()
+            if flavor.spec.topology_name and flavor.spec.node_labels.items() <= node_labels.items()
+        }
+        return self.queues_using(names) if names else []
 
     @contextmanager
     def trial(self, tree: QuotaTree) -> Iterator[None]:

@@ -59,13 +59,15 @@ class NodeTopologies:
             return None
         asks = is_requested(pod_set.topology)
         if flavor.spec.topology_name is None:
+            if not asks:
+                return None
             covers = any(
                 name in group.covered_resources
                 for group in queue.groups
                 if any(f.name == flavor.name for f in group.flavors)
                 for name in pod_requests(pod_set.spec)
             )
-            return f'Flavor "{flavor.name}" does not support TopologyAwareScheduling' if asks and covers else None
+            return f'Flavor "{flavor.name}" does not support TopologyAwareScheduling' if covers else None
         if not asks:
             is_implied = self._is_topology_only(queue)
             return None if is_implied else f'Flavor "{flavor.name}" supports only TopologyAwareScheduling'

@@ -104,36 +104,32 @@ class NodeBook:
         self._foreign: dict[str, Requests] = {}
         self._trees: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Tree] = {}
 
-    def set_node(self, name: str, obj: Obj | None) -> bool:
-        """Take in the latest version of a Node, None if it is gone; returns whether placement may change."""
+    def set_node(self, name: str, obj: Obj | None) -> list[Node]:
+        """Take in the latest version of a Node, None if it is gone; returns what it was and is, nothing without a change."""
         old = self._nodes.get(name)
         new = read_node(obj) if obj is not None else None
         if old == new:
-            return False
+            return []
         if new is None:
             del self._nodes[name]
         else:
             self._nodes[name] = new
         self._trees.clear()
-        return True
+        return [node for node in (old, new) if node is not None]
 
-    def set_pod(self, key: ObjectKey, obj: Obj | None) -> bool:
-        """Take in the latest version of a Pod, None if it is gone; returns whether capacity became free."""
+    def set_pod(self, key: ObjectKey, obj: Obj | None) -> Node | None:
+        """Take in the latest version of a Pod, None if it is gone; returns the node where capacity became free."""
         new = read_foreign_pod(obj) if obj is not None else None
         old = self._pods.get(key)
         if old == new:
-            return False
+            return None
         if old is not None:
             del self._pods[key]
             self._shift(*old, sign=-1)
         if new is not None:
             self._pods[key] = new
             self._shift(*new, sign=1)
-        return old is not None
-
-    def node(self, name: str) -> Node | None:
-        """A Node by name."""
-        return self._nodes.get(name)
+        return self._nodes.get(old[0]) if old is not None else None
 
     def tree(self, levels: Sequence[str], node_labels: Mapping[str, str]) -> Tree:
         """The domains of the usable nodes with these labels that have all levels."""

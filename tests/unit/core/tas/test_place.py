@@ -336,7 +336,7 @@ def test_pods_with_topology_are_counted_elsewhere() -> None:
     """A placed pod's Workload holds its capacity, so the pod itself must not count again."""
     book = book_of("x3:1", (HOST,))
     placed = pod("x3", "Running", **{"kueue.x-k8s.io/podset-unconstrained-topology": "true"})
-    assert not book.set_pod(ObjectKey("ns", "p"), placed)
+    assert book.set_pod(ObjectKey("ns", "p"), placed) is None
     assert shown(run(book, 1, "req H", levels=(HOST,))) == "x3×1"
 
 
