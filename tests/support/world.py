@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,7 +11,16 @@ import msgspec
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.instant import Instant, format_time
 from pykueue.api.objects import ObjectKey
-from pykueue.api.v1beta2 import Admission, ClusterQueue, Cohort, Condition, LocalQueue, ResourceFlavor, Workload
+from pykueue.api.v1beta2 import (
+    Admission,
+    ClusterQueue,
+    Cohort,
+    Condition,
+    LocalQueue,
+    ResourceFlavor,
+    Topology,
+    Workload,
+)
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features
 from pykueue.core.scheduler.decisions import Admit, CycleResult, Pending, Preempt
@@ -61,6 +71,14 @@ class World:
     def flavor(self, name: str, **spec: Any) -> None:
         obj = {"metadata": {"name": name}, "spec": spec}
         self.engine.set_resource_flavor(name, msgspec.convert(obj, ResourceFlavor), self.now)
+
+    def topology(self, name: str, *levels: str) -> None:
+        obj = {"metadata": {"name": name}, "spec": {"levels": [{"nodeLabel": level} for level in levels]}}
+        self.engine.set_topology(name, msgspec.convert(obj, Topology), self.now)
+
+    def nodes(self, objs: Iterable[dict[str, Any]]) -> None:
+        for obj in objs:
+            self.engine.set_node(obj["metadata"]["name"], obj, self.now)
 
     def cohort(self, name: str, quotas: str = "", parent: str = "", weight: str | None = None) -> None:
         spec: dict[str, Any] = {"parentName": parent, "resourceGroups": quota_groups(quotas) if quotas else []}
