@@ -126,6 +126,11 @@ def _faults_of_pods(pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[s
     for pod in pods:
         if objects.labels(pod).get(MANAGED) != "true":
             continue
+        if objects.is_deleting(pod):
+            # A deleted pod of a group waits for another that replaces it; every other one goes.
+            if _GROUP_NAME not in objects.labels(pod):
+                yield f"Pod {objects.name(pod)} is being deleted for ever, held by {list(objects.finalizers(pod))}"
+            continue
         workload, name = workload_of(pod, workloads), objects.name(pod)
         is_gated = any(gate["name"] == GATE for gate in objects.get_path(pod, "spec", "schedulingGates") or ())
         is_admitted = workload is not None and objects.is_condition_true(workload, "Admitted")
@@ -134,8 +139,6 @@ def _faults_of_pods(pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[s
             yield f"Pod {name} is gated although Workload {objects.name(workload or {})} is admitted"
         if not is_gated and not is_admitted and not finished:
             yield f"Pod {name} runs although its Workload {objects.name(workload) if workload else ''} is not admitted"
-        if objects.is_deleting(pod):
-            yield f"Pod {name} is being deleted for ever, held by {list(objects.finalizers(pod))}"
 
 
 def _faults_of_groups(cluster: SimulatedCluster, pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[str]:
@@ -202,7 +205,11 @@ def _faults_of_waiting(cluster: SimulatedCluster, workloads: Mapping[str, Obj]) 
     for name, wanting in waiting.items():
         cohort = cohort_of(cluster, name)
         there = sum((nominal(queues[member]) for member in sorted(cohort)), Fraction(0))
-        used = sum(usage(w) for w in workloads.values() if holds_quota(w) and w["status"]["admission"]["clusterQueue"] in cohort)
+        used = sum(
+            usage(w)
+            for w in workloads.values()
+            if holds_quota(w) and w["status"]["admission"]["clusterQueue"] in cohort
+        )
         if queues[name]["spec"]["queueingStrategy"] == "StrictFIFO":
             wanting = [min(wanting, key=_rank)]  # the others wait for it
         for workload in wanting:

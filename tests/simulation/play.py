@@ -35,7 +35,8 @@ def play(seed: int) -> int:
 
 
 async def _play(seed: int) -> int:
-    async with SimulatedCluster.start(seed) as cluster:
+    # Groups that wait for replacement pods would be tried again every half hour, for ever: nothing would come to rest.
+    async with SimulatedCluster.start(seed, feature_gates="DisableWaitForPodsReady=true") as cluster:
         user, quota = User(cluster, seed), QuotaWatch(cluster)
         try:
             quota.begin()

@@ -78,7 +78,14 @@ class User:
         """All that asks for quota; then whatever a person would still find."""
         for kind in (LEADER_WORKER_SET, STATEFUL_SET, JOB):
             for obj in self.cluster.list(kind):
-                await self._try(f"delete {_told(kind, obj)}", self.cluster.delete(kind, objects.name(obj)))
+                if objects.controller_of(obj) is None:
+                    await self._try(f"delete {_told(kind, obj)}", self.cluster.delete(kind, objects.name(obj)))
+        # Deleted pods of a group wait for others that replace them, until their Workload goes.
+        for workload in self.cluster.list(WORKLOAD):
+            if objects.controller_of(workload) is None:
+                await self._try(
+                    f"delete {_told(WORKLOAD, workload)}", self.cluster.delete(WORKLOAD, objects.name(workload))
+                )
         for pod in self.cluster.list(POD):
             if objects.controller_of(pod) is None:
                 await self._try(f"delete {_told(POD, pod)}", self.cluster.delete(POD, objects.name(pod)))
@@ -269,7 +276,10 @@ def _summary(obj: Mapping[str, Any]) -> str:
     numbers = [f"{field}={spec[field]}" for field in ("replicas", "parallelism", "startupPolicy") if field in spec]
     inner = spec.get("leaderWorkerTemplate") or {}
     if inner:
-        numbers += [f"size={inner['size']}", "with a leader" if "leaderTemplate" in inner else "without leader template"]
+        numbers += [
+            f"size={inner['size']}",
+            "with a leader" if "leaderTemplate" in inner else "without leader template",
+        ]
     for template in (inner.get("leaderTemplate"), inner.get("workerTemplate"), spec.get("template"), obj):
         for container in ((template or {}).get("spec") or {}).get("containers") or ():
             numbers.append(f"cpu={container['resources']['requests']['cpu']}")

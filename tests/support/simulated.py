@@ -42,12 +42,21 @@ TURNS_MAX = 300_000
 class SimulatedCluster:
     """A cluster whose manager does not live long."""
 
-    def __init__(self, seed: int, *, configuration: str = "", writes_per_life: int = 60, is_faulty: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        configuration: str = "",
+        feature_gates: str = "",
+        writes_per_life: int = 60,
+        is_faulty: bool = True,
+    ) -> None:
         """A cluster that has not begun; use `start`.
 
         Args:
             seed: decides everything.
             configuration: of the manager; the shipped one unless given.
+            feature_gates: as on the command line.
             writes_per_life: how many writes a manager lives for, at most; the crash comes at any of them.
             is_faulty: False for a manager that lives for ever, and a server that always answers.
         """
@@ -58,10 +67,13 @@ class SimulatedCluster:
         numbers, letters = itertools.count(1), random.Random(seed)
         suffix: Callable[[], str] = lambda: "".join(letters.choices("bcdfghjklmnpqrstvwxz2456789", k=5))  # noqa: E731
         self.server = EmbeddedApiServer(
-            converters={KUEUE_GROUP: convert}, sources=Sources(self.clock.now, lambda: f"uid-{next(numbers):06}", suffix)
+            converters={KUEUE_GROUP: convert},
+            sources=Sources(self.clock.now, lambda: f"uid-{next(numbers):06}", suffix),
         )
         self.user = self.server.transport(user_agent="kubectl")
-        self._config, self._features = load(configuration or shipped_configuration(), "simulation")
+        self._config, self._features = load(
+            configuration or shipped_configuration(), "simulation", feature_gates=feature_gates
+        )
         self._writes_per_life, self._is_faulty = writes_per_life, is_faulty
         self._faults = Faults(0)
         self._emulation = self._make_emulation()
@@ -117,12 +129,13 @@ class SimulatedCluster:
         await self.user.request(ApiRequest("PATCH", path, {}, body, "application/merge-patch+json"))
 
     async def delete(self, kind: Kind, name: str) -> None:
-        """Delete an object in the background.
+        """Delete an object in the background, as kubectl does.
 
         Raises:
             ApiError: refused.
         """
-        await self.user.request(ApiRequest("DELETE", kind.path("default" if kind.namespaced else "", name)))
+        path = kind.path("default" if kind.namespaced else "", name)
+        await self.user.request(ApiRequest("DELETE", path, {"propagationPolicy": "Background"}))
 
     def list(self, kind: Kind) -> Sequence[Obj]:
         """All objects of a kind, by namespace and name, as stored."""
@@ -236,7 +249,9 @@ class SimulatedCluster:
         self.server.set_admission(
             InProcessAdmission(
                 [
-                    WebhookSet(WEBHOOK_CONFIGURATION, webhooks, manager.reader, ("kube-system", self._config.namespace)),
+                    WebhookSet(
+                        WEBHOOK_CONFIGURATION, webhooks, manager.reader, ("kube-system", self._config.namespace)
+                    ),
                     WebhookSet(_LWS_CONFIGURATION, emulated_webhooks(), self._emulation.reader, ()),
                 ]
             )

@@ -15,7 +15,7 @@ from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
 from pykueue.emulation.deployment import DeploymentController
 from pykueue.emulation.garbage_collector import GarbageCollector
-from pykueue.emulation.job import JobController
+from pykueue.emulation.job import JobController, OrphanedJobPods
 from pykueue.emulation.kubelet import Kubelet
 from pykueue.emulation.leaderworkerset import (
     LeaderWorkerSetController,
@@ -66,6 +66,7 @@ def emulated_reconcilers(
         DeploymentController(),
         ReplicaSetController(),
         JobController(),
+        OrphanedJobPods(),
         LeaderWorkerSetController(),
         LeaderWorkerSetPods(),
         PodScheduler(),

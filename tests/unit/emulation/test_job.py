@@ -196,3 +196,24 @@ def test_jobs_of_others_are_left_alone(cluster: Cluster) -> None:
     cluster.settle()
     assert phases(cluster) == {}
     assert "conditions" not in (cluster.get(JOB, "work").get("status") or {})
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground"])
+def test_pods_go_with_their_job(cluster: Cluster, propagation: str) -> None:
+    """Nobody counts pods of a deleted Job: the tracking finalizer does not hold them."""
+    cluster.create(JOB, make_job())
+    cluster.settle()
+    assert len(running(cluster)) == 2
+    cluster.delete(JOB, "work", propagation=propagation)
+    cluster.settle(until_idle_s=5)
+    assert (cluster.names(JOB), cluster.names(POD)) == ([], [])
+
+
+def test_orphaned_pods_lose_their_finalizer(cluster: Cluster) -> None:
+    """Pods that their Job leaves behind go on, and can be deleted like any other."""
+    cluster.create(JOB, make_job())
+    cluster.settle()
+    cluster.delete(JOB, "work", propagation="Orphan")
+    cluster.settle(until_idle_s=5)
+    assert len(running(cluster)) == 2
+    assert not any(objects.finalizers(pod) for pod in cluster.list(POD))

@@ -19,6 +19,7 @@ from pykueue.api.kinds import JOB, POD
 from pykueue.api.objects import Obj, ObjectKey, get_path
 from pykueue.emulation import parts
 from pykueue.emulation.job import pods as p
+from pykueue.emulation.job.orphans import without_finalizer
 from pykueue.emulation.job.policies import (
     FAILURE,
     Tally,
@@ -76,7 +77,7 @@ class JobController:
         decided = verdict(job, tally, now)
         steps, left = _manage(job, pods, tally, decided, now)
         released = [
-            _without_finalizer(pod) for pod in (*pods.succeeded, *pods.failed, *_settling(pods), *_needless(job, pods))
+            without_finalizer(pod) for pod in (*pods.succeeded, *pods.failed, *_settling(pods), *_needless(job, pods))
         ]
         status, events = _status(job, pods, counts, left, decided=decided, now=now)
         commands = (*parts.side_by_side(steps), *status, *events, *parts.together(released))
@@ -84,7 +85,7 @@ class JobController:
 
 
 def _release_all(pods: p.JobPods) -> tuple[Command, ...]:
-    return parts.together(_without_finalizer(pod) for pod in pods.every if p.is_tracked(pod))
+    return parts.together(without_finalizer(pod) for pod in pods.every if p.is_tracked(pod))
 
 
 def _settling(pods: p.JobPods) -> list[Obj]:
@@ -103,12 +104,6 @@ def _needless(job: Obj, pods: p.JobPods) -> list[Obj]:
         for pod in pods.every
         if p.is_tracked(pod) and parts.phase(pod) == "Succeeded" and objects.uid(pod) not in counted
     ]
-
-
-def _without_finalizer(pod: Obj) -> Command:
-    kept = [f for f in objects.finalizers(pod) if f != p.TRACKING_FINALIZER]
-    meta = {"uid": objects.uid(pod), "resourceVersion": objects.resource_version(pod), "finalizers": kept or None}
-    return Patch(POD, objects.key(pod), {"metadata": meta}, missing_ok=True)
 
 
 def _count(job: Obj, pods: p.JobPods) -> _Counts:
@@ -248,7 +243,7 @@ def _creation(job: Obj, pod: dict[str, Any]) -> tuple[Command, ...]:
 def _deletion(job: Obj, pod: Obj) -> tuple[Command, ...]:
     """Without its finalizer, so that it does not count as a failure."""
     note = f"Deleted pod: {objects.name(pod)}"
-    first = (_without_finalizer(pod),) if p.is_tracked(pod) else ()
+    first = (without_finalizer(pod),) if p.is_tracked(pod) else ()
     gone = Delete(POD, objects.key(pod), objects.uid(pod))
     return (*first, gone, Emit(JOB, job, "Normal", "SuccessfulDelete", note, REPORTER))
 
