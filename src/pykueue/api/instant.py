@@ -7,6 +7,7 @@ one second (`metav1.Time`) or of a microsecond (`metav1.MicroTime`); both forms 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 
 Instant = NewType("Instant", int)
@@ -14,8 +15,11 @@ Instant = NewType("Instant", int)
 
 SECOND_US = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES_MAX = 4096
+"""Times that are remembered: objects that were written together bear the same ones."""
 
 
+@lru_cache(_TIMES_MAX)
 def parse_time(text: str) -> Instant:
     """Read an RFC 3339 timestamp.
 
@@ -30,9 +34,14 @@ def parse_time(text: str) -> Instant:
 
 def format_time(instant: Instant) -> str:
     """Write an Instant as `metav1.Time`: whole seconds, cut off, with a Z."""
-    return (_EPOCH + timedelta(seconds=instant // SECOND_US)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format_second(instant // SECOND_US)
 
 
 def format_micro_time(instant: Instant) -> str:
     """Write an Instant as `metav1.MicroTime`."""
     return (_EPOCH + timedelta(microseconds=instant)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@lru_cache(_TIMES_MAX)
+def _format_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ")

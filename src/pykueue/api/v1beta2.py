@@ -97,7 +97,10 @@ class KueueObject(_Struct, frozen=True):
 
 def find_condition(conditions: tuple[Condition, ...], type_: str) -> Condition | None:
     """The condition of this type, if there is one."""
-    return next((c for c in conditions if c.type == type_), None)
+    for condition in conditions:
+        if condition.type == type_:
+            return condition
+    return None
 
 
 # --- Workload (§1) ---------------------------------------------------------------------------------------------------

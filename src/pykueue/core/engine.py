@@ -111,7 +111,7 @@ class AdmissionEngine:
         elif has_quota(workload):
             self._assumed.pop(key, None)
             self._leave_queue(key)
-            self._hold(self._maker.reserving(workload), now)
+            self._hold(self._maker.reserving(workload, self._cache.workloads.get(key)), now)
         elif key in self._assumed and not was_released(self._assumed[key], workload):
             self._track_readiness(key)
         else:
@@ -394,14 +394,19 @@ class AdmissionEngine:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _index(self, key: ObjectKey, old: Workload | None, new: Workload | None) -> None:
-        if old is not None and (new is None or _local_queue(old) != _local_queue(new)):
-            self._by_local.get(_local_queue(old), {}).pop(key, None)
-        if new is None:
+        before = _local_queue(old) if old is not None else None
+        after = _local_queue(new) if new is not None else None
+        if before is not None and before != after:
+            self._by_local.get(before, {}).pop(key, None)
+        if new is None or after is None:
             self._workloads.pop(key, None)
         else:
             self._workloads[key] = new
-            self._by_local.setdefault(_local_queue(new), {})[key] = None
-        for local in {_local_queue(w): None for w in (old, new) if w is not None}:
+            if before != after:
+                self._by_local.setdefault(after, {})[key] = None
+        for local in (before, after) if before != after else (after,):
+            if local is None:
+                continue
             spec = self._queues.local_queues.get(local)
             if spec is not None and self._cache.queue(spec.spec.cluster_queue) is None:
                 self._changed[1][local] = None
@@ -421,7 +426,7 @@ class AdmissionEngine:
         if not is_open or not may_wait(workload, self._features):
             self._leave_queue(key)
             return
-        self._queues.put(self._maker.pending(workload, name), now)
+        self._queues.put(self._maker.pending(workload, name, known.info if known is not None else None), now)
         self._ready.mark(name)
         waiting = self._queues.queue(name)
         if known is None:

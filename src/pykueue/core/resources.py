@@ -56,7 +56,9 @@ def scale(amount: int, factor: int) -> int:
 
 def clamp(value: int) -> int:
     """The nearest amount."""
-    return max(MINIMUM, min(UNLIMITED, value))
+    if MINIMUM <= value <= UNLIMITED:
+        return value
+    return UNLIMITED if value > 0 else MINIMUM
 
 
 def amount_of(resource: str, quantity: Quantity) -> int:
@@ -71,7 +73,8 @@ def parse_amount(resource: str, text: str | float) -> int:
         ValueError: the text is not a quantity (the API server refuses such objects).
     """
     if type(text) is int or (type(text) is str and text.isdecimal()):
-        return clamp(int(text) * 1000 if resource == CPU else int(text))
+        amount = int(text)
+        return clamp(amount * 1000 if resource == CPU else amount)
     return amount_of(resource, parse_quantity(text))
 
 

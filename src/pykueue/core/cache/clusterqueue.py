@@ -243,7 +243,11 @@ class Cache:
     def add_workload(self, info: Info) -> None:
         """Count a Workload that holds quota; one of the same key is replaced, so usage is never counted twice."""
         self._refresh()
-        self.remove_workload(info.key)
+        old = self.workloads.get(info.key)
+        if old is not None:
+            if self._swap(old, info):
+                return
+            self.remove_workload(info.key)
         self.workloads[info.key] = info
         self.ledger.hold(info.key, places_of(info.workload, self.has_topology))
         self.local_tallies.setdefault(info.local_queue, Tally()).count(info, 1)
@@ -255,6 +259,21 @@ class Cache:
         queue.tally.count(info, 1)
         for item, amount in info.usage.items():
             queue.node.add_usage(queue.node.tree.number(item), amount)
+
+    def _swap(self, old: Info, info: Info) -> bool:
+        """Put a version in the place of another that holds the same quota in the same queues; False if it does not."""
+        queue = self._queues.get(info.cluster_queue)
+        is_same = old.usage is info.usage and old.is_admitted is info.is_admitted
+        if (
+            queue is None
+            or not is_same
+            or (old.cluster_queue, old.local_queue) != (info.cluster_queue, info.local_queue)
+        ):
+            return False
+        queue.workloads[info.key] = self.workloads[info.key] = info
+        queue.generation += 1
+        self.ledger.hold(info.key, places_of(info.workload, self.has_topology))
+        return True
 
     def remove_workload(self, key: ObjectKey) -> Info | None:
         """Give a Workload's quota back; returns what held it."""

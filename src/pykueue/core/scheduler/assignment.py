@@ -149,7 +149,7 @@ class PodSetResult:
         """The worst over the resources; NO_FIT if something was asked and nothing found."""
         if self.no_fit is not None or self.error is not None:
             return Mode.NO_FIT
-        return min((choice.mode for choice in self.flavors.values()), default=Mode.FIT)
+        return min([choice.mode for choice in self.flavors.values()], default=Mode.FIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,8 @@ class Assignment:
     @property
     def mode(self) -> Mode:
         """The worst over the pod sets, reported as NO_FIT, PREEMPT or FIT."""
-        worst = min((ps.mode for ps in self.pod_sets), default=Mode.FIT)
-        return Mode.PREEMPT if worst.is_preempt else worst
+        worst = min([ps.mode for ps in self.pod_sets], default=Mode.FIT)
+        return worst if worst is Mode.FIT or worst is Mode.NO_FIT else Mode.PREEMPT
 
     @property
     def no_fit_reason(self) -> Reason:

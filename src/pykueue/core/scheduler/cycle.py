@@ -89,14 +89,15 @@ class Cycle:
         fits = self._refresh(entry)
         assignment = entry.assignment
         assert assignment is not None
-        if assignment.mode is Mode.NO_FIT:
+        mode = assignment.mode
+        if mode is Mode.NO_FIT:
             entry.status = Status.NOT_NOMINATED
             entry.refuse(assignment.no_fit_reason, assignment.message(), RequeueReason.NO_FIT)
             return
-        if assignment.mode is Mode.PREEMPT and not entry.targets and not entry.is_deferred:
+        if mode is Mode.PREEMPT and not entry.targets and not entry.is_deferred:
             self._reserve(entry, assignment)
             return
-        if assignment.mode is Mode.PREEMPT and has_closed_gate(entry.info.workload, self.features):
+        if mode is Mode.PREEMPT and has_closed_gate(entry.info.workload, self.features):
             entry.status = Status.GATED
             text = "Workload requires preemption, but it's gated"
             entry.refuse(Reason.ADMISSION_GATED, text, RequeueReason.PREEMPTION_GATED)
@@ -113,10 +114,10 @@ class Cycle:
             self._skip(entry, OVERLAP, is_counted=True)
             return
         if not fits:
-            self._skip(entry, NO_LONGER_FITS, is_counted=assignment.mode is Mode.PREEMPT)
+            self._skip(entry, NO_LONGER_FITS, is_counted=mode is Mode.PREEMPT)
             return
         self._use(entry.queue.node, assignment)
-        if assignment.mode is Mode.PREEMPT:
+        if mode is Mode.PREEMPT:
             self._preempt(entry, assignment)
         elif self.is_blocked:
             entry.status = Status.BLOCKED
@@ -162,11 +163,15 @@ class Cycle:
         gone += [target for target in entry.targets if target.info.key not in known]
         if entry.replaces is not None and entry.replaces.key in known:
             return False
+        if not gone:
+            return self._has_room(node, entry.assignment, with_places=with_places)
         with self.nominator.cache.trial(node.tree):
             self._remove(entry, gone)
-            has_quota = all(amount <= node.free(i) for i, amount in entry.assignment.usage.items() if amount)
-            topologies = self.nominator.context.topologies
-            return has_quota and (not with_places or topologies.still_fits(entry.assignment))
+            return self._has_room(node, entry.assignment, with_places=with_places)
+
+    def _has_room(self, node: QuotaNode, assignment: Assignment, *, with_places: bool) -> bool:
+        has_quota = all(amount <= node.free(i) for i, amount in assignment.usage.items() if amount)
+        return has_quota and (not with_places or self.nominator.context.topologies.still_fits(assignment))
 
     def _chosen(self, entry: Entry) -> list[Target]:
         assert entry.queue is not None

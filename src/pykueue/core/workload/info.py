@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -38,8 +38,7 @@ _SHAPE_KEYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class PodSetInfo:
+class PodSetInfo(msgspec.Struct, frozen=True):
     """One pod set.
 
     Attributes:
@@ -70,12 +69,12 @@ class PodSetInfo:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Info:
+class Info(msgspec.Struct, frozen=True, eq=False):
     """A Workload, computed once per version.
 
     Attributes:
         key: namespace and name.
+        local_queue: that the Workload names.
         workload: the object.
         cluster_queue: where it queues, or holds quota.
         priority: effective, `base_priority` plus `boost`.
@@ -88,13 +87,14 @@ class Info:
     """
 
     key: ObjectKey
+    local_queue: ObjectKey
     workload: Workload
     cluster_queue: str
     base_priority: int
     boost: int
     queued_at: Instant
     pod_sets: tuple[PodSetInfo, ...]
-    usage: Mapping[FlavorResource, int] = field(default_factory=dict)
+    usage: Mapping[FlavorResource, int] = msgspec.field(default_factory=dict)
     reserved_at: Instant = NEVER
     equivalence: str = UNKNOWN_HASH
     fault: str | None = None
@@ -110,11 +110,6 @@ class Info:
     def uid(self) -> str:
         """`metadata.uid`."""
         return self.workload.metadata.uid
-
-    @property
-    def local_queue(self) -> ObjectKey:
-        """The LocalQueue that the Workload names."""
-        return ObjectKey(self.key.namespace, self.workload.spec.queue_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,45 +128,62 @@ class InfoMaker:
     limit_ranges: Callable[[str], Sequence[Obj]]
     runtime_class: Callable[[str], Obj | None]
 
-    def pending(self, workload: Workload, cluster_queue: str) -> Info:
-        """The Info of a Workload without quota: amounts from its pod templates."""
-        ranges = self.limit_ranges(workload.metadata.namespace)
-        specs = [adjust(ps.template.get("spec") or {}, ranges, self.runtime_class) for ps in workload.spec.pod_sets]
-        pod_sets = tuple(
-            self._pending_pod_set(workload, ps, spec) for ps, spec in zip(workload.spec.pod_sets, specs, strict=True)
-        )
+    def pending(self, workload: Workload, cluster_queue: str, before: Info | None = None) -> Info:
+        """The Info of a Workload without quota: amounts from its pod templates.
+
+        Args:
+            workload: the object.
+            cluster_queue: where it is to wait.
+            before: the Info under which it waits already, if LimitRanges and RuntimeClasses are still the same: what did not change
+                is taken from there.
+        """
         base, boost = self._priority(workload)
-        hashing = self.features[Gate.SCHEDULING_EQUIVALENCE_HASHING]
+        is_known = before is not None and before.priority == base + boost and _asks_the_same(before.workload, workload)
+        if before is not None and is_known:
+            pod_sets, equivalence, fault = before.pod_sets, before.equivalence, before.fault
+        else:
+            pod_sets, equivalence, fault = self._judge(workload, base + boost)
         return Info(
             key=workload.key,
+            local_queue=ObjectKey(workload.metadata.namespace, workload.spec.queue_name),
             workload=workload,
             cluster_queue=cluster_queue,
             base_priority=base,
             boost=boost,
             queued_at=queue_timestamp(workload, self.config, self.features),
             pod_sets=pod_sets,
-            equivalence=_equivalence(workload, pod_sets, base + boost, self.features) if hashing else UNKNOWN_HASH,
-            fault=violation(specs, ranges),
+            equivalence=equivalence,
+            fault=fault,
             is_evicted=workload.is_true(WorkloadCondition.EVICTED),
         )
 
-    def reserving(self, workload: Workload) -> Info:
-        """The Info of a Workload with quota: amounts from its admission (§4.3)."""
+    def reserving(self, workload: Workload, before: Info | None = None) -> Info:
+        """The Info of a Workload with quota: amounts from its admission (§4.3).
+
+        Args:
+            workload: the object.
+            before: the Info under which it holds quota already; what did not change is taken from there.
+        """
         admission = workload.status.admission
         assert admission is not None
-        by_name = {a.name: a for a in admission.pod_set_assignments}
-        pod_sets = tuple(self._reserving_pod_set(workload, ps, by_name.get(ps.name)) for ps in workload.spec.pod_sets)
-        usage: dict[FlavorResource, int] = {}
-        for pod_set in pod_sets:
-            for resource, amount in pod_set.requests.items():
-                flavor = pod_set.flavors.get(resource)
-                if flavor is not None:
-                    item = FlavorResource(flavor, resource)
-                    usage[item] = usage.get(item, 0) + amount
+        is_known = (
+            before is not None
+            and before.workload.status.admission == admission
+            and _asks_the_same(before.workload, workload)
+        )
+        if before is not None and is_known:
+            pod_sets, usage = before.pod_sets, before.usage
+        else:
+            by_name = {a.name: a for a in admission.pod_set_assignments}
+            pod_sets = tuple(
+                self._reserving_pod_set(workload, ps, by_name.get(ps.name)) for ps in workload.spec.pod_sets
+            )
+            usage = _usage_of(pod_sets)
         base, boost = self._priority(workload)
         reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
         return Info(
             key=workload.key,
+            local_queue=ObjectKey(workload.metadata.namespace, workload.spec.queue_name),
             workload=workload,
             cluster_queue=admission.cluster_queue,
             base_priority=base,
@@ -183,6 +195,17 @@ class InfoMaker:
             is_evicted=workload.is_true(WorkloadCondition.EVICTED),
             is_admitted=workload.is_true(WorkloadCondition.ADMITTED),
         )
+
+    def _judge(self, workload: Workload, priority: int) -> tuple[tuple[PodSetInfo, ...], str, str | None]:
+        """Pod sets, equivalence hash and fault of a Workload without quota."""
+        ranges = self.limit_ranges(workload.metadata.namespace)
+        specs = [adjust(ps.template.get("spec") or {}, ranges, self.runtime_class) for ps in workload.spec.pod_sets]
+        pod_sets = tuple(
+            self._pending_pod_set(workload, ps, spec) for ps, spec in zip(workload.spec.pod_sets, specs, strict=True)
+        )
+        hashing = self.features[Gate.SCHEDULING_EQUIVALENCE_HASHING]
+        equivalence = _equivalence(workload, pod_sets, priority, self.features) if hashing else UNKNOWN_HASH
+        return pod_sets, equivalence, violation(specs, ranges)
 
     def _priority(self, workload: Workload) -> tuple[int, int]:
         boost = 0
@@ -217,6 +240,27 @@ class InfoMaker:
             # Partial admission: the pods that were not admitted are not counted (§4.3).
             count = admitted
         return PodSetInfo(pod_set.name, count, None, {}, usage, spec, given.flavors, pod_set.topology_request)
+
+
+def _asks_the_same(old: Workload, new: Workload) -> bool:
+    """Whether two versions have the same pod sets, counts and allowed flavors."""
+    allowed = Annotation.ALLOWED_RESOURCE_FLAVORS
+    return (
+        old.spec == new.spec
+        and old.status.reclaimable_pods == new.status.reclaimable_pods
+        and old.metadata.annotations.get(allowed) == new.metadata.annotations.get(allowed)
+    )
+
+
+def _usage_of(pod_sets: Sequence[PodSetInfo]) -> dict[FlavorResource, int]:
+    usage: dict[FlavorResource, int] = {}
+    for pod_set in pod_sets:
+        for resource, amount in pod_set.requests.items():
+            flavor = pod_set.flavors.get(resource)
+            if flavor is not None:
+                item = FlavorResource(flavor, resource)
+                usage[item] = usage.get(item, 0) + amount
+    return usage
 
 
 def _equivalence(workload: Workload, pod_sets: Sequence[PodSetInfo], priority: int, features: Features) -> str:
