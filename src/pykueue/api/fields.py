@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pykueue.api.errors import FieldError
@@ -160,14 +161,16 @@ def validate_labels(path: str, values: Mapping[str, str]) -> list[FieldError]:
     """Keys and values of a labels map, all reported at the map's path."""
     errors: list[FieldError] = []
     for key, value in values.items():
-        errors += [invalid(path, key, fault) for fault in label_key_faults(key)]
-        errors += [invalid(path, value, fault) for fault in label_value_faults(value)]
+        if not _is_label(key, value):
+            errors += [invalid(path, key, fault) for fault in label_key_faults(key)]
+            errors += [invalid(path, value, fault) for fault in label_value_faults(value)]
     return errors
 
 
 def validate_annotations(path: str, values: Mapping[str, str]) -> list[FieldError]:
     """Keys of an annotations map (lower-cased), and its total size."""
-    errors = [invalid(path, key, fault) for key in values for fault in label_key_faults(key.lower())]
+    wrong = [key for key in values if not _is_label(key.lower(), "")]
+    errors = [invalid(path, key, fault) for key in wrong for fault in label_key_faults(key.lower())]
     if sum(len(k.encode()) + len(v.encode()) for k, v in values.items()) > _ANNOTATIONS_BYTES_MAX:
         errors.append(too_long(path, _ANNOTATIONS_BYTES_MAX))
     return errors
@@ -204,3 +207,9 @@ def _validate_expression(path: str, expression: Mapping[str, Any]) -> list[Field
         invalid(f"{path}.values[{i}]", value, fault) for i, value in enumerate(values) for fault in label_value_faults(value)
     ]
     return errors
+
+
+@lru_cache(4096)
+def _is_label(key: str, value: str) -> bool:
+    """Whether nothing is wrong with a label: most writes bring the same few again."""
+    return not label_key_faults(key) and not label_value_faults(value)

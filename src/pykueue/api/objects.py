@@ -120,7 +120,8 @@ def controller_of(obj: Obj) -> OwnerReference | None:
 def get_path(obj: Any, *path: str) -> Any:
     """Read nested mappings; None where a step is missing or not a mapping."""
     for step in path:
-        if not isinstance(obj, Mapping):
+        # The exact type first: asking for an abstract one costs more than the whole step.
+        if type(obj) is not dict and not isinstance(obj, Mapping):
             return None
         obj = obj.get(step)
     return obj

@@ -127,10 +127,10 @@ def _json(value: Any) -> str:
 
 def _is_atomic(value: Any, schema: Schema) -> bool:
     """Whether a value is one field as a whole."""
-    if isinstance(value, Mapping):
-        return schema.map_type == "atomic" or (schema.preserve_unknown and bool(schema.name))
     if isinstance(value, list):
         return schema.list_type == "atomic"
+    if type(value) is dict or isinstance(value, Mapping):  # the exact type is the cheap question
+        return schema.map_type == "atomic" or (schema.preserve_unknown and bool(schema.name))
     return value is not None
 
 

@@ -129,7 +129,7 @@ def _anything(value: Any, _path: Path, _dropped: list[str]) -> Any:
 
 def _struct(fields: Mapping[str, _Decode], go_type: str, owner: str) -> _Decode:
     def read(value: Any, path: Path, dropped: list[str]) -> Any:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):  # the exact type is the cheap question
             raise _mismatch(value, path, owner, go_type)
         result: dict[str, Any] | None = None
         for key, child in value.items():
@@ -173,7 +173,7 @@ def _map(of_value: _Decode, schema: Schema, owner: str) -> _Decode:
     zero = "" if isinstance(values, Schema) and values.type == "string" and values.format != "quantity" else None
 
     def read(value: Any, path: Path, dropped: list[str]) -> Any:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):  # the exact type is the cheap question
             raise _mismatch(value, path, owner, go_type)
         if of_value is _anything:
             return value
