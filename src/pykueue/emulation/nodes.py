@@ -22,6 +22,7 @@ from pykueue.emulation.kubelet import FAKE_NODE_ANNOTATION, is_emulated, node_ad
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
+NODE_GROUP_LABEL = "cloud.provider.com/node-group"
 BLOCK_LABEL = "cloud.provider.com/topology-block"
 RACK_LABEL = "cloud.provider.com/topology-rack"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
@@ -79,7 +80,7 @@ def default_nodes() -> list[dict[str, Any]]:
     return [
         make_node(
             f"b{block}-r{rack}-n{n}",
-            labels={BLOCK_LABEL: f"b{block}", RACK_LABEL: f"b{block}-r{rack}"},
+            labels={NODE_GROUP_LABEL: "tas-group", BLOCK_LABEL: f"b{block}", RACK_LABEL: f"b{block}-r{rack}"},
             capacity=_CAPACITY,
         )
         for block, rack, n in places
