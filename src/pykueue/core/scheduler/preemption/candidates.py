@@ -15,6 +15,7 @@ from pykueue.api.constants import Reason
 from pykueue.api.objects import ObjectKey
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.cache.cohort import QuotaNode
+from pykueue.core.resources import sub
 from pykueue.core.workload.info import Info
 
 CandidateKey: TypeAlias = tuple[bool, bool, float, int, int, str, str, str]
@@ -110,15 +111,23 @@ class Demand:
     def _candidates(self, queue: ClusterQueueState, policy: str) -> list[Info]:
         if policy == "Never":
             return []
-        items = [self.queue.node.tree.items[i] for i in self.needed]
-        return [
-            info
-            for info in queue.workloads.values()
-            if info.key != self.info.key
-            and info.key not in self.gone
-            and _allows(policy, self.info, info)
-            and any(info.usage.get(item, 0) > 0 for item in items)
-        ]
+        found: dict[ObjectKey, Info] = {}
+        for item in [self.queue.node.tree.items[i] for i in self.needed]:
+            found |= {key: info for key, info in queue.workloads.items() if info.usage.get(item, 0) > 0}
+        found.pop(self.info.key, None)
+        return [i for i in found.values() if i.key not in self.gone and _allows(policy, self.info, i)]
+
+    def may_suffice(self, candidates: Iterable[Info]) -> bool:
+        """Whether there could be room if all of them were gone: a bound, for nothing frees more than it holds."""
+        node, items = self.queue.node, self.queue.node.tree.items
+        missing = {items[i]: sub(amount, node.available(i)) for i, amount in self.requests.items() if amount}
+        missing = {item: amount for item, amount in missing.items() if amount > 0}
+        for candidate in candidates:
+            for item in missing:
+                missing[item] = sub(missing[item], candidate.usage.get(item, 0))
+            if all(amount <= 0 for amount in missing.values()):
+                return True
+        return not missing
 
 
 def fill_back(demand: Demand, targets: list[Target], *, may_borrow: bool) -> list[Target]:

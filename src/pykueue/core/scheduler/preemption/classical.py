@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pykueue.api.constants import Reason
 from pykueue.core.cache.cohort import QuotaNode
@@ -53,6 +54,8 @@ class _Candidates:
 def classical_targets(demand: Demand) -> list[Target]:
     """The victims that make room for the demand; empty if none do."""
     candidates = _collect(demand)
+    if candidates is None:
+        return []
     ordered = candidates.ordered()
     for may_borrow in _attempts(demand, candidates):
         found = _attempt(demand, ordered, may_borrow=may_borrow)
@@ -102,12 +105,24 @@ def _is_still_over(demand: Demand, candidate: Info) -> bool:
     return True
 
 
-def _collect(demand: Demand) -> _Candidates:
-    found = _Candidates(own=[(info, _Class.OWN) for info in demand.sort(demand.in_own_queue())])
-    if demand.queue.spec.spec.preemption.reclaim_within_cohort == "Never":
-        return found
+def _collect(demand: Demand) -> _Candidates | None:
+    """All candidates; None if they cannot make room together."""
+    own = demand.in_own_queue()
     hierarchical: list[Info] = []
     priority: list[Info] = []
+    if demand.queue.spec.spec.preemption.reclaim_within_cohort != "Never":
+        _collect_others(demand, hierarchical, priority)
+    if not demand.may_suffice(chain(own, hierarchical, priority)):
+        return None
+    return _Candidates(
+        hierarchical=[(info, _Class.HIERARCHICAL) for info in demand.sort(hierarchical)],
+        priority=[(info, _priority_class(demand, info)) for info in demand.sort(priority)],
+        own=[(info, _Class.OWN) for info in demand.sort(own)],
+    )
+
+
+def _collect_others(demand: Demand, hierarchical: list[Info], priority: list[Info]) -> None:
+    """Fill in the candidates of the other ClusterQueues, from near to far."""
     node, rest = demand.queue.node, dict(demand.requests)
     has_advantage = False
     while node.parent is not None:
@@ -116,9 +131,6 @@ def _collect(demand: Demand) -> _Candidates:
         others = [info for leaf in _other_leaves(node, demand) for info in _of_leaf(leaf, demand)]
         (hierarchical if has_advantage else priority).extend(others)
         node = node.parent
-    found.hierarchical = [(info, _Class.HIERARCHICAL) for info in demand.sort(hierarchical)]
-    found.priority = [(info, _priority_class(demand, info)) for info in demand.sort(priority)]
-    return found
 
 
 def _other_leaves(visited: QuotaNode, demand: Demand) -> Iterator[QuotaNode]:

@@ -9,7 +9,7 @@ Source: scheduling.md §8, §8.6, §9.5.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pykueue.api.constants import Label, Reason
 from pykueue.api.objects import ObjectKey
@@ -49,11 +49,15 @@ class Preemptor:
     usage_of: Callable[[ClusterQueueState], Callable[[ObjectKey], float] | None] = lambda _: None
     gone: Collection[ObjectKey] = ()
     topologies: Topologies | None = None
+    _in_vain: list[tuple[Info, int, int]] = field(default_factory=list, init=False)
+    """The last simulation, if it found nobody: Workload, flavor-resource and amount."""
 
     def targets(self, info: Info, queue: ClusterQueueState, assignment: Assignment) -> list[Target]:
         """Victims for an assignment in mode Preempt; empty if there are none that help."""
         number = queue.node.tree.number
         needed = list(dict.fromkeys(number(item) for item in assignment.needs_preemption()))
+        if [(info, *needed, *assignment.usage.values())] == self._in_vain and needed == list(assignment.usage):
+            return []
         demand = self._demand(info, queue, assignment.usage, needed)
         topologies = self.topologies
         if topologies is None:
@@ -71,6 +75,7 @@ class Preemptor:
         """What preemption could do for one flavor-resource (§9.5)."""
         demand = self._demand(info, queue, {item: amount}, [item])
         targets = self._search(demand)
+        self._in_vain[:] = [] if targets else [(info, item, amount)]
         if not targets:
             return Mode.NO_CANDIDATES, queue.node.borrowing_level(item, amount)[0]
         with self.cache.trial(queue.node.tree):
