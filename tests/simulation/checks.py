@@ -150,6 +150,10 @@ def _faults_of_groups(cluster: SimulatedCluster, pods: list[Obj], workloads: Map
         for workload in own:
             mates = [p for p in pods if (workload_of(p, workloads) or {}) is workload]
             size = lws["spec"]["leaderWorkerTemplate"]["size"]
+            if _is_rolling_out(cluster, lws):
+                # Kueue parity: leaderworkerset.md A7.2 - leaders of the former revision run outside of any Workload until
+                # their turn comes, which it does not while the group before them waits for quota.
+                continue
             if objects.is_condition_true(workload, "Admitted") and len(mates) != size:
                 yield f"Workload {objects.name(workload)} is admitted with {len(mates)} of {size} pods"
 
@@ -293,6 +297,12 @@ def _told_usage(queue: Obj, path: str) -> Fraction:
 
 def _cpu(text: str | float) -> Fraction:
     return Fraction(parse_quantity(text).nanos, NANO)
+
+
+def _is_rolling_out(cluster: SimulatedCluster, lws: Obj) -> bool:
+    leaders = [s for s in cluster.list(STATEFUL_SET) if objects.name(s) == objects.name(lws)]
+    statuses = [s.get("status") or {} for s in leaders]
+    return any(s.get("currentRevision") != s.get("updateRevision") for s in statuses)
 
 
 def _is_stopped(queue: Obj) -> bool:

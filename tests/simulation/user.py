@@ -157,7 +157,7 @@ class User:
 
     async def _scale(self) -> None:
         kind = self.dice.choice((LEADER_WORKER_SET, LEADER_WORKER_SET, STATEFUL_SET))
-        if (obj := self._any(kind)) is not None:
+        if (obj := self._any(kind, is_own=True)) is not None:
             n = self.dice.randint(0, 4)
             change = self.cluster.patch(kind, objects.name(obj), {"spec": {"replicas": n}})
             await self._try(f"scale {_told(kind, obj)} to {n}", change)
@@ -238,8 +238,9 @@ class User:
         self._n_made += 1
         return f"{prefix}{self._n_made}"
 
-    def _any(self, kind: Kind) -> objects.Obj | None:
-        there = self.cluster.list(kind)
+    def _any(self, kind: Kind, *, is_own: bool = False) -> objects.Obj | None:
+        """One object of a kind; one that no controller made, if it is to be the user's own."""
+        there = [obj for obj in self.cluster.list(kind) if not is_own or objects.controller_of(obj) is None]
         return self.dice.choice(there) if there else None
 
     async def _try(self, what: str, action: Any) -> None:
