@@ -30,6 +30,7 @@ GATE = "kueue.x-k8s.io/admission"
 MANAGED = "kueue.x-k8s.io/managed"
 _GROUP_NAME = "kueue.x-k8s.io/pod-group-name"
 _PREBUILT = "kueue.x-k8s.io/prebuilt-workload-name"
+_SET_NAME = "leaderworkerset.sigs.k8s.io/name"
 _WORKLOAD_OF_POD = "kueue.x-k8s.io/workload"
 LATE_US = 10 * SECOND_US
 """How long a decision may be under way after the quota that it was made with became less."""
@@ -95,7 +96,7 @@ def faults_at_rest(cluster: SimulatedCluster) -> Iterator[str]:
     """What is wrong with a cluster in which nothing happens any more."""
     workloads = {objects.name(w): w for w in cluster.list(WORKLOAD)}
     pods = [p for p in cluster.list(POD) if _is_alive(p)]
-    yield from _faults_of_pods(pods, workloads)
+    yield from _faults_of_pods(cluster, pods, workloads)
     yield from _faults_of_groups(cluster, pods, workloads)
     yield from _faults_of_jobs(cluster, workloads)
     yield from _faults_of_status(cluster, workloads)
@@ -122,7 +123,8 @@ def faults_without_queues(cluster: SimulatedCluster) -> Iterator[str]:
             yield f"{kind.kind} {objects.name(obj)} is left, with finalizers {list(objects.finalizers(obj))}"
 
 
-def _faults_of_pods(pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[str]:
+def _faults_of_pods(cluster: SimulatedCluster, pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[str]:
+    rolling_out = [objects.name(lws) for lws in cluster.list(LEADER_WORKER_SET) if _is_rolling_out(cluster, lws)]
     for pod in pods:
         if objects.labels(pod).get(MANAGED) != "true":
             continue
@@ -137,7 +139,10 @@ def _faults_of_pods(pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[s
         finished = workload is not None and objects.is_condition_true(workload, "Finished")
         if is_gated and is_admitted and not finished:
             yield f"Pod {name} is gated although Workload {objects.name(workload or {})} is admitted"
-        if not is_gated and not is_admitted and not finished:
+        # Kueue parity: leaderworkerset.md A7.2 - gated leaders of a former revision run outside of any Workload until their
+        # turn comes to be replaced, which it does not while the group before them waits for quota.
+        is_former = objects.labels(pod).get(_SET_NAME) in rolling_out
+        if not is_gated and not is_admitted and not finished and not is_former:
             yield f"Pod {name} runs although its Workload {objects.name(workload) if workload else ''} is not admitted"
 
 
@@ -145,15 +150,13 @@ def _faults_of_groups(cluster: SimulatedCluster, pods: list[Obj], workloads: Map
     for lws in cluster.list(LEADER_WORKER_SET):
         own = [w for w in workloads.values() if _is_owned_by(w, lws)]
         n_groups = lws["spec"]["replicas"]
+        if _is_rolling_out(cluster, lws):
+            continue  # with groups above the number, and leaders of the former revision; see `_faults_of_pods`
         if len(own) != n_groups:
             yield f"LeaderWorkerSet {objects.name(lws)} has {n_groups} groups and {len(own)} Workloads"
         for workload in own:
             mates = [p for p in pods if (workload_of(p, workloads) or {}) is workload]
             size = lws["spec"]["leaderWorkerTemplate"]["size"]
-            if _is_rolling_out(cluster, lws):
-                # Kueue parity: leaderworkerset.md A7.2 - leaders of the former revision run outside of any Workload until
-                # their turn comes, which it does not while the group before them waits for quota.
-                continue
             if objects.is_condition_true(workload, "Admitted") and len(mates) != size:
                 yield f"Workload {objects.name(workload)} is admitted with {len(mates)} of {size} pods"
 
