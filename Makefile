@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt lint types layers demo
+.PHONY: help setup test check fmt lint types layers demo bench-core
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -39,3 +39,6 @@ types: $(STAMP) ## mypy --strict
 
 layers: $(STAMP) ## the import contract
 	$(BIN)/lint-imports
+
+bench-core: $(STAMP) ## what a decision costs, and how it grows
+	$(BIN)/python bench/core.py

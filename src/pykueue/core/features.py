@@ -260,7 +260,8 @@ class Features:
 
     def __getitem__(self, gate: Gate) -> bool:
         """Whether the gate is on."""
-        return self.overrides.get(gate, GATES[gate].default)
+        found = self.overrides.get(gate)
+        return GATES[gate].default if found is None else found
 
 
 def parse_features(values: Mapping[str, bool]) -> tuple[Features, list[str]]:

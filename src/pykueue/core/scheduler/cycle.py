@@ -307,6 +307,8 @@ def required_checks(
         assigned: flavors of the reservation; None without one, then only checks for all flavors count.
         all_flavors: of the ClusterQueue.
     """
+    if not checks:
+        return ()
     covered = set(all_flavors)
     chosen = None if assigned is None else set(assigned)
     return tuple(

@@ -9,7 +9,7 @@ Source: scheduling.md §6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -193,12 +193,11 @@ class _Assigner:
 
     def _assign_unit(self, unit: list[int], pod_sets: Sequence[PodSetInfo], results: list[PodSetResult]) -> bool:
         own = {i: self._requests(pod_sets[i]) for i in unit}
-        requests: dict[str, int] = {}
-        for part in own.values():
-            for name, amount in part.items():
-                requests[name] = add(requests.get(name, 0), amount)
+        requests: Mapping[str, int] = own[unit[0]]
+        if len(unit) > 1:
+            requests = _sum(own.values())
         total = _GroupOutcome()
-        for name in sorted(requests, key=lambda n: (fnv1a(n), n)):
+        for name in _in_hash_order(requests):
             if name in total.choices:
                 continue
             group = self.queue.group_of.get(name)
@@ -231,11 +230,8 @@ class _Assigner:
                 self.borrowing = max(self.borrowing, choice.borrowing)
         return total.no_fit is None
 
-    def _requests(self, pod_set: PodSetInfo) -> dict[str, int]:
-        requests = dict(pod_set.requests)
-        if self.queue.covers_pods:
-            requests[PODS] = pod_set.count
-        return requests
+    def _requests(self, pod_set: PodSetInfo) -> Mapping[str, int]:
+        return {**pod_set.requests, PODS: pod_set.count} if self.queue.covers_pods else pod_set.requests
 
     def _held(self, resource: str) -> int:
         """What the replaced slice holds of a resource."""
@@ -303,7 +299,7 @@ class _Assigner:
         preference = self.queue.spec.spec.flavor_fungibility.preference
         choices: dict[str, FlavorChoice] = {}
         worst = (Mode.FIT, 0)
-        for resource in sorted(asked, key=lambda n: (fnv1a(n), n)):
+        for resource in _in_hash_order(asked):
             mode, borrowing = self._fits(resource, asked[resource], attempt)
             if (mode, borrowing) != worst and not is_preferred((mode, borrowing), worst, preference):
                 worst = (mode, borrowing)
@@ -385,6 +381,18 @@ class _Assigner:
         return (borrow is not None and borrow.policy != "Never") or (
             self.context.is_fair and preemption.reclaim_within_cohort != "Never"
         )
+
+
+def _sum(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, amount in part.items():
+            total[name] = add(total.get(name, 0), amount)
+    return total
+
+
+def _in_hash_order(names: Mapping[str, int]) -> Iterable[str]:
+    return sorted(names, key=lambda name: (fnv1a(name), name)) if len(names) > 1 else names
 
 
 def _units(pod_sets: Sequence[PodSetInfo]) -> list[list[int]]:

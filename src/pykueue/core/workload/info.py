@@ -216,7 +216,7 @@ class InfoMaker:
         return workload.spec.priority or 0, boost
 
     def _count(self, workload: Workload, pod_set: PodSet) -> int:
-        if not self.features[Gate.RECLAIMABLE_PODS]:
+        if not workload.status.reclaimable_pods or not self.features[Gate.RECLAIMABLE_PODS]:
             return pod_set.count
         freed = next((r.count for r in workload.status.reclaimable_pods if r.name == pod_set.name), 0)
         return pod_set.count - min(freed, pod_set.count)
