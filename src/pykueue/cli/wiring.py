@@ -23,6 +23,7 @@ from pykueue.controllers.core.priorityclass import PriorityClassReconciler
 from pykueue.controllers.core.workload import WorkloadReconciler
 from pykueue.controllers.jobs.setup import job_reconcilers
 from pykueue.controllers.tas import TopologyUngater
+from pykueue.controllers.tas_nodes import NodeFailureReconciler
 from pykueue.core.configuration import load
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
@@ -72,6 +73,7 @@ def assemble(config: Configuration, features: Features) -> Product:
         InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use, kinds.RESOURCE_FLAVOR, in_use.topology_of),
         *job_reconcilers(settings),
         *([TopologyUngater()] if features[Gate.TOPOLOGY_AWARE_SCHEDULING] else []),
+        *([NodeFailureReconciler(engine, features)] if features[Gate.TAS_FAILED_NODE_REPLACEMENT] else []),
     ]
     waits = config.wait_for_pods_ready is not None and not features[Gate.DISABLE_WAIT_FOR_PODS_READY]
     controller = AdmissionController(engine, features, tracks_readiness=waits)

@@ -43,11 +43,11 @@ class TopologyUngater:
 
     def watches(self) -> Sequence[Watch]:
         """Pods that name a Workload, and Workloads."""
-        return (Watch(POD, _of_pod, BATCH_US), Watch(WORKLOAD, _of_workload, BATCH_US))
+        return (Watch(POD, of_pod, BATCH_US), Watch(WORKLOAD, _of_workload, BATCH_US))
 
     def indexes(self) -> Sequence[Index]:
         """Pods by Workload."""
-        return (Index(POD, BY_WORKLOAD, _workload_of),)
+        return (Index(POD, BY_WORKLOAD, workload_of),)
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         """One pass over the pods of a Workload."""
@@ -146,13 +146,14 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
 
 
-def _workload_of(pod: Obj) -> Iterable[str]:
+def workload_of(pod: Obj) -> Iterable[str]:
     """The Workload that a started pod belongs to, as `namespace/name`."""
     name = objects.annotations(pod).get(Annotation.WORKLOAD)
     return (f"{objects.namespace(pod)}/{name}",) if name and Label.POD_SET in objects.labels(pod) else ()
 
 
-def _of_pod(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+def of_pod(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+    """The Workload to look at when a pod changed."""
     del reader
     name = objects.annotations(event.new).get(Annotation.WORKLOAD)
     return (ObjectKey(objects.namespace(event.new), name),) if name else ()

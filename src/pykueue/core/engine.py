@@ -22,7 +22,16 @@ from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey, matches_labels
-from pykueue.api.v1beta2 import AdmissionCheck, ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
+from pykueue.api.v1beta2 import (
+    Admission,
+    AdmissionCheck,
+    ClusterQueue,
+    Cohort,
+    LocalQueue,
+    ResourceFlavor,
+    Topology,
+    Workload,
+)
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.explain import Explanation, explain
 from pykueue.core.features import Features, Gate
@@ -36,6 +45,7 @@ from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import AssignerContext
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.policy import Preemptor
+from pykueue.core.tas.ledger import placed_names, places_of, with_places
 from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.tas.topology import NodeBook
 from pykueue.core.views import (
@@ -284,6 +294,23 @@ class AdmissionEngine:
         if info is not None:
             self._retry(self._cache.tree_members(info.cluster_queue), now)
 
+    def replace_nodes(self, key: ObjectKey, nodes: Sequence[str]) -> Admission | str:
+        """The admission of a Workload once lost hosts are replaced, or why there is no replacement (tas.md §9.2).
+
+        The new places are held from now on; they are what the Workload's next version says, if the write does not succeed.
+        """
+        info = self._cache.workloads.get(key)
+        if info is None or info.workload.status.admission is None:
+            return f"workload {key} does not hold quota"
+        found = NodeTopologies(self._cache, self._book, self._features).replacement(info, nodes)
+        if isinstance(found, str):
+            return found
+        by_prefix = self._features[Gate.TAS_ASSIGNMENTS_ENCODING_BY_HOSTNAME_PREFIX]
+        admission = with_places(info.workload.status.admission, found, by_hostname_prefix=by_prefix)
+        held = zip(placed_names(info.workload), places_of(info.workload, self._cache.has_topology), strict=True)
+        self._cache.ledger.hold(key, [found.get(name, places) for name, places in held])
+        return admission
+
     def take_changed(self) -> Changed:
         """Whose views changed since the last call."""
         queues, locals_, cohorts, workloads = self._changed
@@ -467,6 +494,8 @@ class AdmissionEngine:
             self._touch(info.cluster_queue, info.local_queue)
             # Nodes are shared by all that use the flavor, whatever cohort they are in.
             others = self._cache.queues_using(flavors) if flavors else []
+            for name in others:
+                self._ready.mark(name)
             self._retry([info.cluster_queue, *others], now)
 
     def _drop(self, key: ObjectKey, now: Instant) -> None:

@@ -15,15 +15,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pykueue.api.constants import Reason
+from pykueue.api.conversion.topology import Domain
 from pykueue.api.v1beta2 import ResourceFlavor, Topology
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
 from pykueue.core.tas.capacity import PodDemand, demand_of_pod, fit
-from pykueue.core.tas.ledger import Places, Spot
+from pykueue.core.tas.ledger import Places, Spot, placed_names, places_of
 from pykueue.core.tas.place import place
+from pykueue.core.tas.replace import Loss, replace_node
 from pykueue.core.tas.request import asked_levels, is_requested, resolve
-from pykueue.core.tas.topology import NodeBook, Tree
+from pykueue.core.tas.topology import NodeBook, Path, Tree
 from pykueue.core.workload.info import Info, PodSetInfo
 from pykueue.core.workload.requests import pod_requests
 
@@ -134,6 +136,65 @@ class NodeTopologies:
                     return False
                 _use(used, spot, places.per_pod, domain.n_pods)
         return True
+
+    def replacement(self, info: Info, nodes: Sequence[str]) -> dict[str, Places] | str:
+        """Places by pod set once these hosts are replaced, or why there are none (§9.2); only pod sets that change.
+
+        Args:
+            info: holds quota, and the places that it has.
+            nodes: hosts that are lost.
+        """
+        admission = info.workload.status.admission
+        assert admission is not None
+        now = places_of(info.workload, self.cache.has_topology)
+        held = dict(zip(placed_names(info.workload), now, strict=True))
+        found: dict[str, Places] = {}
+        used: Held = {}
+        for pod_set in info.pod_sets:
+            for node in nodes:
+                places = found.get(pod_set.name) or held.get(pod_set.name)
+                if places is None or all(d.values != (node,) for d in places.domains):
+                    continue
+                moved = self._move(pod_set, places, (node,), self._anchors(info, pod_set, held | found, (node,)), used)
+                if isinstance(moved, str):
+                    return moved
+                found[pod_set.name] = moved
+        return found
+
+    def _anchors(self, info: Info, pod_set: PodSetInfo, held: Mapping[str, Places], lost: Path) -> list[Domain]:
+        """Domains that the others of the pod set's group keep."""
+        group = _group_of(pod_set)
+        others = [ps.name for ps in info.pod_sets if group and ps.name != pod_set.name and _group_of(ps) == group]
+        return [d for name in others if name in held for d in held[name].domains if d.values != lost]
+
+    def _move(
+        self, pod_set: PodSetInfo, places: Places, lost: Path, anchors: Sequence[Domain], used: Held
+    ) -> Places | str:
+        """One pod set's places without the lost one; adds what they use more than before."""
+        tree, flavor = self._tree(places.flavor), self.cache.flavors.get(places.flavor)
+        if tree is None or flavor is None:
+            return "workload requires Topology, but there is no TAS cache information"
+        layout = resolve(tree.levels, pod_set.topology)
+        if isinstance(layout, str):
+            return layout
+        domains = replace_node(
+            flavor.spec.topology_name or "",
+            tree,
+            layout,
+            Loss(places.domains, lost, anchors),
+            pods=_demand(pod_set, flavor),
+            taken=self._taken(places.flavor, tree, used, is_empty=False),
+            is_mixed=self.features[Gate.TAS_PROFILE_MIXED],
+        )
+        if isinstance(domains, str):
+            return domains
+        before = {domain.values: domain.n_pods for domain in places.domains}
+        for domain in domains:
+            more = domain.n_pods - before.get(domain.values, 0)
+            if more:
+                spot = self.cache.ledger.spot(places.flavor, places.levels, domain.values)
+                _use(used, spot, places.per_pod, more)
+        return replace(places, domains=domains)
 
     def _is_topology_only(self, queue: ClusterQueueState) -> bool:
         flavors = (self.cache.flavors.get(name) for name in queue.uses_flavors)
