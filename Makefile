@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt lint types layers demo bench-core
+.PHONY: help setup test check fmt lint types layers demo sim bench-core
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -24,6 +24,11 @@ demo: $(STAMP) ## the main job on the embedded cluster; ends by itself
 
 test: $(STAMP) ## all tests that need no real control plane
 	$(BIN)/python -m pytest -n auto tests
+
+SEED ?= 1
+SEEDS ?= 1
+sim: $(STAMP) ## seeded runs of the whole product under faults: SEED=n, SEEDS=how many from there
+	PYTHONPATH=tests $(BIN)/python tests/simulation/play.py $(SEED) $(SEEDS)
 
 check: lint types layers test ## what CI requires, without the real control plane
 

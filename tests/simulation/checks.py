@@ -31,6 +31,9 @@ MANAGED = "kueue.x-k8s.io/managed"
 _GROUP_NAME = "kueue.x-k8s.io/pod-group-name"
 _PREBUILT = "kueue.x-k8s.io/prebuilt-workload-name"
 _SET_NAME = "leaderworkerset.sigs.k8s.io/name"
+_GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
+_OWNER_NAME = "kueue.x-k8s.io/job-owner-name"
+_COMPONENT_INDEX = "kueue.x-k8s.io/component-workload-index"
 _WORKLOAD_OF_POD = "kueue.x-k8s.io/workload"
 LATE_US = 10 * SECOND_US
 """How long a decision may be under way after the quota that it was made with became less."""
@@ -126,7 +129,7 @@ def faults_without_queues(cluster: SimulatedCluster) -> Iterator[str]:
 def _faults_of_pods(cluster: SimulatedCluster, pods: list[Obj], workloads: Mapping[str, Obj]) -> Iterator[str]:
     rolling_out = [objects.name(lws) for lws in cluster.list(LEADER_WORKER_SET) if _is_rolling_out(cluster, lws)]
     for pod in pods:
-        if objects.labels(pod).get(MANAGED) != "true":
+        if objects.labels(pod).get(MANAGED) != "true" and _SET_NAME not in objects.labels(pod):
             continue
         if objects.is_deleting(pod):
             # A deleted pod of a group waits for another that replaces it; every other one goes.
@@ -288,6 +291,11 @@ def workload_of(pod: Obj, workloads: Mapping[str, Obj]) -> Obj | None:
     for field_name in (_PREBUILT, _WORKLOAD_OF_POD, _GROUP_NAME):
         if found := workloads.get(notes.get(field_name, "")):
             return found
+    of_set, index = objects.labels(pod).get(_SET_NAME), objects.labels(pod).get(_GROUP_INDEX)
+    for workload in workloads.values():
+        about = objects.annotations(workload)
+        if of_set and (about.get(_OWNER_NAME), about.get(_COMPONENT_INDEX)) == (of_set, index):
+            return workload
     controller = objects.controller_of(pod)
     uids = {objects.uid(pod), controller.uid if controller else ""}
     return next((w for w in workloads.values() if uids & {r.uid for r in objects.owner_references(w)}), None)

@@ -1,13 +1,21 @@
-"""One seeded run from beginning to end. `python tests/simulation/play.py [SEED [N]]` plays N seeds from one on, and tells stories."""
+"""One seeded run from beginning to end. `python tests/simulation/play.py [SEED [N]]` plays N seeds from one on.
+
+A failure tells what did not hold, and with a single seed the whole story. The digest of a run depends on its seed and on the code
+alone: two runs that differ in it have found something that is not deterministic.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+from pykueue.api.kinds import EVENT
 from simulation.checks import QuotaWatch, faults_at_rest, faults_when_empty, faults_without_queues
 from simulation.user import User
 from support.simulated import SimulatedCluster
@@ -21,8 +29,21 @@ class SimulationError(AssertionError):
     """A seed went wrong; the story is the message."""
 
 
-def play(seed: int) -> int:
-    """Play a seed; the number of managers that it took.
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a seed went.
+
+    Attributes:
+        lives: how many managers it took.
+        digest: of all that was done, told and recorded.
+    """
+
+    lives: int
+    digest: str
+
+
+def play(seed: int) -> Played:
+    """Play a seed.
 
     Raises:
         SimulationError: something did not hold.
@@ -34,7 +55,7 @@ def play(seed: int) -> int:
         logging.disable(logging.NOTSET)
 
 
-async def _play(seed: int) -> int:
+async def _play(seed: int) -> Played:
     # Groups that wait for replacement pods would be tried again every half hour, for ever: nothing would come to rest.
     async with SimulatedCluster.start(seed, feature_gates="DisableWaitForPodsReady=true") as cluster:
         user, quota = User(cluster, seed), QuotaWatch(cluster)
@@ -57,7 +78,8 @@ async def _play(seed: int) -> int:
         if quota.faults:
             told = "\n  ".join(quota.faults)
             raise SimulationError(f"seed {seed}:\n  {told}\nThe story:\n  " + "\n  ".join(cluster.story))
-        return cluster.lives
+        seen = [cluster.story, cluster.server.store.revision, cluster.list(EVENT)]
+        return Played(cluster.lives, hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16])
 
 
 async def _rests(cluster: SimulatedCluster, faults: Callable[[SimulatedCluster], Iterator[str]]) -> None:
@@ -78,12 +100,13 @@ def main() -> None:
     for seed in range(first, first + n_seeds):
         began = time.monotonic()
         try:
-            lives = play(seed)
+            played = play(seed)
         except SimulationError as error:
             failed.append(seed)
             sys.stdout.write(f"{error}\n" if n_seeds == 1 else f"{str(error).split('The story')[0]}")
         else:
-            sys.stdout.write(f"seed {seed}: well, with {lives} managers, in {time.monotonic() - began:.1f} s\n")
+            took = f"{played.lives} managers, {time.monotonic() - began:.1f} s"
+            sys.stdout.write(f"seed {seed}: well, digest {played.digest} ({took})\n")
     sys.exit(f"failed: {failed}" if failed else 0)
 
 

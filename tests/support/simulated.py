@@ -219,6 +219,11 @@ class SimulatedCluster:
         self.lives += 1
         crashed = asyncio.Event()
         self._faults = Faults(self.dice.randrange(1 << 32), on_crash=crashed.set, story=self.story)
+        harshness = self.dice.choice((1, 1, 4))
+        self._faults.conflict *= harshness
+        self._faults.lost_answer *= harshness
+        self._faults.busy *= harshness
+        self._faults.watch_ends *= harshness
         if self._is_faulty:
             self._faults.crash_at_write = self.dice.randint(1, self._writes_per_life)
         else:
