@@ -26,6 +26,7 @@ from pykueue.controllers.workload_status import drop_finalizer
 from pykueue.core.features import Gate
 from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, is_managed
 from pykueue.integrations.base import AdmissionUnit, PodSetOwner
+from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import PriorityClassMissing, changed_priority, resolve_priority
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.ports.reader import Reader
@@ -132,6 +133,9 @@ class SetReconciler:
         if body:
             yield self._patched(obj, workload, body, notes)
         if self._set.on_hold_at_zero:
+            if resized := self._resized(obj, workload):
+                yield self._patched(obj, workload, {"spec": {"podSets": resized}}, [])
+                return  # Off hold only once it asks for what the set has now: the next pass does that.
             yield from self._hold(obj, workload, now)
         elif priority := changed_priority(obj, workload, reader):
             note = f"Updated workload priority class: {workload.key}"
@@ -141,6 +145,17 @@ class SetReconciler:
         guarded = {**body, "metadata": {"uid": workload.uid, **body.get("metadata", {})}}
         events = [Emit(self._kind, obj, "Normal", "UpdatedWorkload", note, self._reporter) for note in notes]
         return Chain((Patch(WORKLOAD, workload.key, guarded), *events))
+
+    def _resized(self, obj: Obj, workload: Workload) -> Sequence[PodSetWire]:
+        """The pod sets of a set that comes back from zero with another size; empty if they are as they should be.
+
+        Kueue leaves them as they were, and the set is stuck: it finishes as out of sync, and the pods stay gated.
+        """
+        replicas = self._set.replicas.of(obj)
+        on_hold = transitions.condition_reason(workload, WorkloadCondition.QUOTA_RESERVED) == Reason.ON_HOLD
+        if not on_hold or replicas in (0, sum(pod_set.count for pod_set in workload.spec.pod_sets)):
+            return ()
+        return self._set.pod_sets(obj, self._settings.features)
 
     def _hold(self, obj: Obj, workload: Workload, now: Instant) -> Iterable[Command]:
         """A set without pods gives its quota back and waits; with pods again, it queues."""

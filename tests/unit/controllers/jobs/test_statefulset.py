@@ -84,6 +84,19 @@ def test_to_nothing_and_back() -> None:
     assert world.workload(WL).uid == uid
 
 
+def test_to_nothing_and_back_with_another_size() -> None:
+    """The Workload asks for the new size before it queues again; in Kueue such a set is stuck."""
+    world = make_world()
+    world.admit(WL)
+    uid = world.workload(WL).uid
+    for replicas in (0, 3):
+        world.change(STATEFUL_SET, "sts", spec={**world.get(STATEFUL_SET, "sts")["spec"], "replicas": replicas})
+        world.settle()
+    assert [pod_set.count for pod_set in world.workload(WL).spec.pod_sets] == [3]
+    assert world.condition(WL, "QuotaReserved")[1] == "PendingEvaluation"
+    assert world.workload(WL).uid == uid
+
+
 def test_created_without_replicas() -> None:
     """There is no Workload until there are pods to come."""
     world = make_world(0)
