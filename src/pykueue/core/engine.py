@@ -1,7 +1,7 @@
 """The admission engine: objects in, decisions out. The façade of the core.
 
 Whoever drives it (`controllers/admission.py`) tells it every object's latest version in any order, asks when the next cycle is due, runs it,
-writes what was decided, and says how the writes ended. Views answer what statuses and people want to know. Between calls the engine is
+writes what was decided, and says how the writes ended. Views (`engine_state.py`) answer what people want to know. Between calls the engine is
 consistent; the same calls give the same decisions.
 
 What it keeps: the latest Workloads, what waits (`queue/manager.py`), what holds quota (`cache/clusterqueue.py`), and which admissions are
@@ -18,8 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pykueue.api.configuration.types import Configuration
-from pykueue.api.constants import Reason, WorkloadCondition
+from pykueue.api.constants import WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey, matches_labels
 from pykueue.api.v1beta2 import (
@@ -32,14 +31,12 @@ from pykueue.api.v1beta2 import (
     Topology,
     Workload,
 )
-from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
+from pykueue.core.cache.clusterqueue import ClusterQueueState
+from pykueue.core.engine_state import EngineState, local_queue_of
 from pykueue.core.explain import Explanation, explain
-from pykueue.core.features import Features, Gate
-from pykueue.core.measures import Measured
-from pykueue.core.queue.manager import QueueManager
-from pykueue.core.readiness import Readiness
+from pykueue.core.features import Gate
 from pykueue.core.scheduler.assumed import as_admitted, was_released
-from pykueue.core.scheduler.cycle import Cycle, required_checks
+from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.decisions import Admit, CycleResult
 from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import AssignerContext
@@ -47,16 +44,10 @@ from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.policy import Preemptor
 from pykueue.core.tas.ledger import placed_names, places_of, with_places
 from pykueue.core.tas.scheduling import NodeTopologies
-from pykueue.core.tas.topology import NodeBook
 from pykueue.core.views import (
     Admissibility,
-    CohortView,
-    QueueView,
-    cluster_queue_view,
-    local_queue_view,
-    weighted_share,
 )
-from pykueue.core.workload.info import Info, InfoMaker
+from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import has_quota, is_finished, is_queueable, may_stay_queued, waits_for_replacement
 
 __all__ = ["Admissibility", "AdmissionEngine", "Changed"]
@@ -76,38 +67,8 @@ class Changed:
     workloads: tuple[ObjectKey, ...]
 
 
-class AdmissionEngine:
+class AdmissionEngine(EngineState):
     """Decides which Workloads get quota. Every method is synchronous, pure but for its own state."""
-
-    def __init__(self, config: Configuration, features: Features) -> None:
-        self._config = config
-        self._features = features
-        self._cache = Cache(shares_hosts=features[Gate.TAS_HANDLE_OVERLAPPING_FLAVORS])
-        self._book = NodeBook()
-        self._queues = QueueManager(features)
-        self._workloads: dict[ObjectKey, Workload] = {}
-        self._by_local: dict[ObjectKey, dict[ObjectKey, None]] = {}
-        self._locals_of: dict[str, dict[ObjectKey, None]] = {}
-        self._namespaces: dict[str, Mapping[str, str]] = {}
-        self._limit_ranges: dict[str, Sequence[Obj]] = {}
-        self._runtime_classes: dict[str, Obj] = {}
-        self._assumed: dict[ObjectKey, Workload] = {}
-        self._not_ready: dict[ObjectKey, None] = {}
-        self._waits_for_pods = False
-        self._cycle = 0
-        self._version = 0
-        """Of what matters to everybody; not of Workloads."""
-        self._marked_at = 0
-        self._ready = Readiness(self._cache, self._queues)
-        self._last_cycle_at = Instant(0)
-        self._backoff_us = 0
-        self._changed: tuple[dict[str, None], dict[ObjectKey, None], dict[str, None], dict[ObjectKey, None]] = (
-            {},
-            {},
-            {},
-            {},
-        )
-        self._maker = InfoMaker(config, features, lambda ns: self._limit_ranges.get(ns, ()), self._runtime_classes.get)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -317,96 +278,6 @@ class AdmissionEngine:
         self._changed = ({}, {}, {}, {})
         return Changed(tuple(sorted(queues)), tuple(sorted(locals_)), tuple(sorted(cohorts)), tuple(sorted(workloads)))
 
-    # --- views -------------------------------------------------------------------------------------------------------
-
-    def cluster_queue_status(self, name: str) -> QueueView | None:
-        """Status of a ClusterQueue; None if there is none."""
-        queue = self._cache.queue(name)
-        waiting = self._queues.queue(name)
-        if queue is None or waiting is None:
-            return None
-        return cluster_queue_view(queue, len(waiting), is_fair=self._config.fair_sharing is not None)
-
-    def local_queue_status(self, key: ObjectKey) -> QueueView | None:
-        """Status of a LocalQueue; None if there is none."""
-        spec = self._queues.local_queues.get(key)
-        if spec is None:
-            return None
-        queue = self._cache.queue(spec.spec.cluster_queue)
-        pending = self._queues.pending_in(key) if queue is not None else self._stranded(key)
-        return local_queue_view(spec, queue, self._cache.local_tallies.get(key), pending)
-
-    def _stranded(self, local: ObjectKey) -> int:
-        """Workloads of a LocalQueue that leads nowhere: they wait, though no ClusterQueue knows of them."""
-        if not self._queues.is_open(local):
-            return 0
-        waiting = (self._workloads[key] for key in self._by_local.get(local, ()))
-        return sum(not has_quota(w) and is_queueable(w, self._features) for w in waiting)
-
-    def cohort_status(self, name: str) -> CohortView | None:
-        """Status of an explicit Cohort; None if there is none."""
-        if name not in self._cache.cohorts:
-            return None
-        node = self._cache.cohort_node(name)
-        is_shown = self._config.fair_sharing is not None and node is not None
-        return CohortView(weighted_share(node) if is_shown and node is not None else None)
-
-    def flavor_in_use(self, name: str) -> bool:
-        """Whether a ClusterQueue refers to the ResourceFlavor."""
-        return any(name in queue.uses_flavors for queue in self._cache.queues())
-
-    def check_in_use(self, name: str) -> bool:
-        """Whether a ClusterQueue refers to the AdmissionCheck."""
-        return any(name in queue.checks for queue in self._cache.queues())
-
-    def topology_in_use(self, name: str) -> bool:
-        """Whether a ResourceFlavor refers to the Topology."""
-        return any(flavor.spec.topology_name == name for flavor in self._cache.flavors.values())
-
-    def required_checks(self, workload: Workload) -> tuple[str, ...]:
-        """Admission checks that the Workload needs now, sorted (§12)."""
-        admission = workload.status.admission
-        if has_quota(workload) and admission is not None:
-            queue = self._cache.queue(admission.cluster_queue)
-            flavors = {f for a in admission.pod_set_assignments for f in a.flavors.values()}
-            return () if queue is None else required_checks(queue.checks, flavors, queue.uses_flavors)
-        local = self._queues.local_queues.get(_local_queue(workload))
-        queue = self._cache.queue(local.spec.cluster_queue) if local is not None else None
-        return () if queue is None else required_checks(queue.checks, None, queue.uses_flavors)
-
-    def admissibility(self, workload: Workload) -> Admissibility:
-        """Why the Workload is not waiting or will not be tried (§10.5)."""
-        key = _local_queue(workload)
-        local = self._queues.local_queues.get(key)
-        if local is None:
-            return _blocked(Reason.MISCONFIGURED, f"LocalQueue {key.name} doesn't exist")
-        if local.spec.stop_policy != "None":
-            return _blocked(Reason.SUSPENDED, f"LocalQueue {key.name} is inactive")
-        name = local.spec.cluster_queue
-        queue = self._cache.queue(name)
-        if queue is None:
-            return _blocked(Reason.MISCONFIGURED, f"ClusterQueue {name} doesn't exist")
-        if not queue.is_active:
-            return _blocked(Reason.SUSPENDED, f"ClusterQueue {name} is inactive")
-        item = self._queues.find(workload.key)
-        if item is None:
-            return Admissibility(None, None)
-        if item.info.fault is not None:
-            return _blocked(Reason.MISCONFIGURED, item.info.fault)
-        waiting = self._queues.queue(name)
-        return Admissibility(None, waiting.bypassed(workload.key) if waiting is not None else None)
-
-    def measured(self) -> Measured:
-        """What metrics are read from; see `core/measures.py`."""
-        return Measured(
-            self._cache, self._queues, self._workloads, self._stranded, self._config, self._features
-        )  # fmt: skip
-
-    def pending(self, cluster_queue: str) -> list[ObjectKey]:
-        """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""
-        waiting = self._queues.queue(cluster_queue)
-        return [item.info.key for item in waiting.ordered()] if waiting is not None else []
-
     def explain_workload(self, key: ObjectKey, now: Instant) -> Explanation | None:
         """Why a Workload is where it is; None if it is not known."""
         workload = self._workloads.get(key)
@@ -421,8 +292,8 @@ class AdmissionEngine:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _index(self, key: ObjectKey, old: Workload | None, new: Workload | None) -> None:
-        before = _local_queue(old) if old is not None else None
-        after = _local_queue(new) if new is not None else None
+        before = local_queue_of(old) if old is not None else None
+        after = local_queue_of(new) if new is not None else None
         if before is not None and before != after:
             self._by_local.get(before, {}).pop(key, None)
         if new is None or after is None:
@@ -441,7 +312,7 @@ class AdmissionEngine:
     def _queue(self, workload: Workload, now: Instant) -> None:
         """Let a Workload without quota wait where it belongs, or nowhere."""
         key = workload.key
-        local_key = _local_queue(workload)
+        local_key = local_queue_of(workload)
         local = self._queues.local_queues.get(local_key)
         name = local.spec.cluster_queue if local is not None else ""
         known = self._queues.find(key)
@@ -635,14 +506,6 @@ class AdmissionEngine:
 
 def _selects(queue: ClusterQueueState, labels: Mapping[str, str]) -> bool:
     return matches_labels(queue.spec.spec.namespace_selector, labels)
-
-
-def _local_queue(workload: Workload) -> ObjectKey:
-    return ObjectKey(workload.metadata.namespace, workload.spec.queue_name)
-
-
-def _blocked(reason: Reason, message: str) -> Admissibility:
-    return Admissibility((reason, message), None)
 
 
 def _runtime_class(template: Mapping[str, object]) -> object:

@@ -1,0 +1,165 @@
+"""What the admission engine knows, and the questions about it that change nothing.
+
+`EngineState` holds the latest objects, what waits (`queue/manager.py`), what holds quota (`cache/clusterqueue.py`), and whose views changed. It
+answers what statuses, webhooks and people want to know of them. What changes the state, and decides, is `engine.py`.
+
+Source: scheduling.md §10.5, §12, §13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pykueue.api.configuration.types import Configuration
+from pykueue.api.constants import Reason
+from pykueue.api.instant import Instant
+from pykueue.api.objects import Obj, ObjectKey
+from pykueue.api.v1beta2 import Workload
+from pykueue.core.cache.clusterqueue import Cache
+from pykueue.core.features import Features, Gate
+from pykueue.core.measures import Measured
+from pykueue.core.queue.manager import QueueManager
+from pykueue.core.readiness import Readiness
+from pykueue.core.scheduler.cycle import required_checks
+from pykueue.core.tas.topology import NodeBook
+from pykueue.core.views import (
+    Admissibility,
+    CohortView,
+    QueueView,
+    cluster_queue_view,
+    local_queue_view,
+    weighted_share,
+)
+from pykueue.core.workload.info import InfoMaker
+from pykueue.core.workload.lifecycle import has_quota, is_queueable
+
+
+class EngineState:
+    """Objects, queues, quota; see `AdmissionEngine`."""
+
+    def __init__(self, config: Configuration, features: Features) -> None:
+        self._config = config
+        self._features = features
+        self._cache = Cache(shares_hosts=features[Gate.TAS_HANDLE_OVERLAPPING_FLAVORS])
+        self._book = NodeBook()
+        self._queues = QueueManager(features)
+        self._workloads: dict[ObjectKey, Workload] = {}
+        self._by_local: dict[ObjectKey, dict[ObjectKey, None]] = {}
+        self._locals_of: dict[str, dict[ObjectKey, None]] = {}
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._limit_ranges: dict[str, Sequence[Obj]] = {}
+        self._runtime_classes: dict[str, Obj] = {}
+        self._assumed: dict[ObjectKey, Workload] = {}
+        self._not_ready: dict[ObjectKey, None] = {}
+        self._waits_for_pods = False
+        self._cycle = 0
+        self._version = 0
+        """Of what matters to everybody; not of Workloads."""
+        self._marked_at = 0
+        self._ready = Readiness(self._cache, self._queues)
+        self._last_cycle_at = Instant(0)
+        self._backoff_us = 0
+        self._changed: tuple[dict[str, None], dict[ObjectKey, None], dict[str, None], dict[ObjectKey, None]] = (
+            {},
+            {},
+            {},
+            {},
+        )
+        self._maker = InfoMaker(config, features, lambda ns: self._limit_ranges.get(ns, ()), self._runtime_classes.get)
+
+    def cluster_queue_status(self, name: str) -> QueueView | None:
+        """Status of a ClusterQueue; None if there is none."""
+        queue = self._cache.queue(name)
+        waiting = self._queues.queue(name)
+        if queue is None or waiting is None:
+            return None
+        return cluster_queue_view(queue, len(waiting), is_fair=self._config.fair_sharing is not None)
+
+    def local_queue_status(self, key: ObjectKey) -> QueueView | None:
+        """Status of a LocalQueue; None if there is none."""
+        spec = self._queues.local_queues.get(key)
+        if spec is None:
+            return None
+        queue = self._cache.queue(spec.spec.cluster_queue)
+        pending = self._queues.pending_in(key) if queue is not None else self._stranded(key)
+        return local_queue_view(spec, queue, self._cache.local_tallies.get(key), pending)
+
+    def _stranded(self, local: ObjectKey) -> int:
+        """Workloads of a LocalQueue that leads nowhere: they wait, though no ClusterQueue knows of them."""
+        if not self._queues.is_open(local):
+            return 0
+        waiting = (self._workloads[key] for key in self._by_local.get(local, ()))
+        return sum(not has_quota(w) and is_queueable(w, self._features) for w in waiting)
+
+    def cohort_status(self, name: str) -> CohortView | None:
+        """Status of an explicit Cohort; None if there is none."""
+        if name not in self._cache.cohorts:
+            return None
+        node = self._cache.cohort_node(name)
+        is_shown = self._config.fair_sharing is not None and node is not None
+        return CohortView(weighted_share(node) if is_shown and node is not None else None)
+
+    def flavor_in_use(self, name: str) -> bool:
+        """Whether a ClusterQueue refers to the ResourceFlavor."""
+        return any(name in queue.uses_flavors for queue in self._cache.queues())
+
+    def check_in_use(self, name: str) -> bool:
+        """Whether a ClusterQueue refers to the AdmissionCheck."""
+        return any(name in queue.checks for queue in self._cache.queues())
+
+    def topology_in_use(self, name: str) -> bool:
+        """Whether a ResourceFlavor refers to the Topology."""
+        return any(flavor.spec.topology_name == name for flavor in self._cache.flavors.values())
+
+    def required_checks(self, workload: Workload) -> tuple[str, ...]:
+        """Admission checks that the Workload needs now, sorted (§12)."""
+        admission = workload.status.admission
+        if has_quota(workload) and admission is not None:
+            queue = self._cache.queue(admission.cluster_queue)
+            flavors = {f for a in admission.pod_set_assignments for f in a.flavors.values()}
+            return () if queue is None else required_checks(queue.checks, flavors, queue.uses_flavors)
+        local = self._queues.local_queues.get(local_queue_of(workload))
+        queue = self._cache.queue(local.spec.cluster_queue) if local is not None else None
+        return () if queue is None else required_checks(queue.checks, None, queue.uses_flavors)
+
+    def admissibility(self, workload: Workload) -> Admissibility:
+        """Why the Workload is not waiting or will not be tried (§10.5)."""
+        key = local_queue_of(workload)
+        local = self._queues.local_queues.get(key)
+        if local is None:
+            return _blocked(Reason.MISCONFIGURED, f"LocalQueue {key.name} doesn't exist")
+        if local.spec.stop_policy != "None":
+            return _blocked(Reason.SUSPENDED, f"LocalQueue {key.name} is inactive")
+        name = local.spec.cluster_queue
+        queue = self._cache.queue(name)
+        if queue is None:
+            return _blocked(Reason.MISCONFIGURED, f"ClusterQueue {name} doesn't exist")
+        if not queue.is_active:
+            return _blocked(Reason.SUSPENDED, f"ClusterQueue {name} is inactive")
+        item = self._queues.find(workload.key)
+        if item is None:
+            return Admissibility(None, None)
+        if item.info.fault is not None:
+            return _blocked(Reason.MISCONFIGURED, item.info.fault)
+        waiting = self._queues.queue(name)
+        return Admissibility(None, waiting.bypassed(workload.key) if waiting is not None else None)
+
+    def measured(self) -> Measured:
+        """What metrics are read from; see `core/measures.py`."""
+        return Measured(
+            self._cache, self._queues, self._workloads, self._stranded, self._config, self._features
+        )  # fmt: skip
+
+    def pending(self, cluster_queue: str) -> list[ObjectKey]:
+        """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""
+        waiting = self._queues.queue(cluster_queue)
+        return [item.info.key for item in waiting.ordered()] if waiting is not None else []
+
+
+def local_queue_of(workload: Workload) -> ObjectKey:
+    """The LocalQueue that a Workload names."""
+    return ObjectKey(workload.metadata.namespace, workload.spec.queue_name)
+
+
+def _blocked(reason: Reason, message: str) -> Admissibility:
+    return Admissibility((reason, message), None)
