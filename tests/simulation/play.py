@@ -25,6 +25,18 @@ REST_S = 900.0
 """Longer than any backoff or timeout of the product."""
 
 
+class Errors(logging.Handler):
+    """Collects what the product logs as its own fault: it contains them, and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        self.told.append(logging.Formatter("%(name)s: %(message)s").format(record))
+
+
 class SimulationError(AssertionError):
     """A seed went wrong; the story is the message."""
 
@@ -48,14 +60,20 @@ def play(seed: int) -> Played:
     Raises:
         SimulationError: something did not hold.
     """
-    logging.disable(logging.CRITICAL)
+    log, errors = logging.getLogger("pykueue"), Errors()
+    before = log.level, log.propagate
+    log.addHandler(errors)
+    log.setLevel(logging.ERROR)
+    log.propagate = False
     try:
-        return asyncio.run(_play(seed))
+        return asyncio.run(_play(seed, errors))
     finally:
-        logging.disable(logging.NOTSET)
+        log.removeHandler(errors)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
-async def _play(seed: int) -> Played:
+async def _play(seed: int, errors: Errors) -> Played:
     # Groups that wait for replacement pods would be tried again every half hour, for ever: nothing would come to rest.
     async with SimulatedCluster.start(seed, feature_gates="DisableWaitForPodsReady=true") as cluster:
         user, quota = User(cluster, seed), QuotaWatch(cluster)
@@ -75,6 +93,7 @@ async def _play(seed: int) -> Played:
             await _rests(cluster, faults_without_queues)
         except AssertionError as error:
             quota.faults.append(str(error))
+        quota.faults += errors.told
         if quota.faults:
             told = "\n  ".join(quota.faults)
             raise SimulationError(f"seed {seed}:\n  {told}\nThe story:\n  " + "\n  ".join(cluster.story))
@@ -86,7 +105,7 @@ async def _rests(cluster: SimulatedCluster, faults: Callable[[SimulatedCluster],
     await cluster.advance(REST_S)
     revision = cluster.server.store.revision
     await cluster.advance(REST_S)
-    found = list(faults(cluster))
+    found = [*faults(cluster), *cluster.restless()]
     if writes := cluster.writes_after(revision):
         found.append(f"the cluster does not come to rest; in {REST_S} s these were written: {writes[:20]}")
     assert not found, "\n  ".join(found)

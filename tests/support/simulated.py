@@ -14,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pykueue.api.commands import Emit
 from pykueue.api.conversion import convert
 from pykueue.api.errors import PykueueError, TransportError
+from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, format_time
 from pykueue.api.kinds import KUEUE_GROUP, LEASE, NAMESPACE, NODE, Kind
 from pykueue.api.objects import Obj
@@ -29,6 +31,7 @@ from pykueue.cli.manifests import shipped_configuration
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, assemble
 from pykueue.core.configuration import load
 from pykueue.emulation.setup import emulated_kinds, emulated_reconcilers, emulated_webhooks, node_objects
+from pykueue.ports.reconcile import Reconciler
 from pykueue.ports.transport import ApiRequest
 from pykueue.runtime.admission import InProcessAdmission, WebhookSet
 from pykueue.runtime.clock import ManualClock, sleep
@@ -76,6 +79,8 @@ class SimulatedCluster:
         )
         self._writes_per_life, self._is_faulty = writes_per_life, is_faulty
         self._faults = Faults(0)
+        self._emulated = emulated_reconcilers()
+        self._reconcilers: Sequence[Reconciler] = ()
         self._emulation = self._make_emulation()
         self._product: Manager | None = None
         self._watchers: list[Callable[[], None]] = []
@@ -190,6 +195,26 @@ class SimulatedCluster:
         """Whether nobody has anything to do now."""
         return self._product is not None and self._product.is_idle() and self._emulation.is_idle()
 
+    def restless(self) -> Iterator[str]:
+        """What reconcilers would still do to a cluster at rest; each of them should be content with what it sees."""
+        now = self.clock.now()
+        for manager, reconcilers in ((self._product, self._reconcilers), (self._emulation, self._emulated)):
+            assert manager is not None
+            reader = manager.reader
+            for reconciler in reconcilers:
+                events = [
+                    ObjectEvent(w.kind, Change.ADDED, o) for w in reconciler.watches() for o in reader.list(w.kind)
+                ]
+                woken = {
+                    k: None for e in events for w in reconciler.watches() if w.kind == e.kind for k in w.keys(e, reader)
+                }
+                for object_key in woken:
+                    result = reconciler.reconcile(reader, object_key, now)
+                    # Events may be told again whenever somebody looks: Kueue does, about groups that lack pods for one.
+                    writes = [command for command in result.commands if not isinstance(command, Emit)]
+                    if writes or result.error:
+                        yield f"{reconciler.name} is not content with {object_key}: {result.error} {writes}"
+
     # How it works.
 
     async def _come_to_rest(self) -> None:
@@ -206,7 +231,7 @@ class SimulatedCluster:
     def _make_emulation(self) -> Manager:
         options = ManagerOptions(name="kube-controller-manager", more_kinds=emulated_kinds())
         transport = self.server.transport(user_agent="kube-controller-manager")
-        return Manager(transport, emulated_reconcilers(), clock=self.clock, options=options)
+        return Manager(transport, self._emulated, clock=self.clock, options=options)
 
     async def _live(self) -> None:
         """One manager after the other."""
@@ -229,6 +254,7 @@ class SimulatedCluster:
         else:
             self._faults.calm()
         parts = assemble(self._config, self._features)
+        self._reconcilers = parts.reconcilers
         self._product = manager = Manager(
             FaultyTransport(self.server.transport(user_agent="kueue"), self._faults), parts.reconcilers,
             engine=parts.controller, clock=self.clock,
