@@ -17,6 +17,8 @@ from pykueue.core.scheduler.affinity import tolerates
 from pykueue.core.tas.topology import Node, Tree
 
 _EFFECTS = ("NoSchedule", "NoExecute")
+_MANY = 1 << 63
+"""More pods than any node takes."""
 Taken = Callable[[int], Mapping[str, int]]
 """Amounts in use in a leaf by Workloads with topology, and by pod sets placed before in the same Workload."""
 
@@ -76,8 +78,9 @@ def count_leaves(
     n = len(tree.nodes)
     counts = LeafCounts([0] * n, [0] * n, [0] * n)
     excluded = counts.excluded
+    crowd, head = _wishes(tree, workers), _wishes(tree, leader)
     for leaf in range(n):
-        reason = _obstacle(tree, leaf, workers)
+        reason = _obstacle(tree, leaf, crowd) if crowd is not None else None
         if reason is None and is_inside is not None and not is_inside(leaf):
             reason = "topologyDomain"
         if reason is not None:
@@ -91,7 +94,11 @@ def count_leaves(
         if n_pods == 0:
             reason = f'resource "{scarcest(left, workers.per_pod)}"'
             excluded[reason] = excluded.get(reason, 0) + 1
-        if leader is not None and fit(left, leader.per_pod) > 0 and _obstacle(tree, leaf, leader) is None:
+        if (
+            leader is not None
+            and fit(left, leader.per_pod) > 0
+            and (head is None or _obstacle(tree, leaf, head) is None)
+        ):
             counts.leaders[leaf] = 1
             beside = {name: amount - leader.per_pod.get(name, 0) for name, amount in left.items()}
             counts.pods_beside_leader[leaf] = fit(beside, workers.per_pod)
@@ -100,7 +107,14 @@ def count_leaves(
 
 def fit(left: Mapping[str, int], per_pod: Mapping[str, int]) -> int:
     """Pods that fit into what is left; a pod asks for something, at least for a place among the `pods`."""
-    return min(max(0, left.get(name, 0)) // amount for name, amount in per_pod.items() if amount > 0)
+    fewest = _MANY
+    for name, amount in per_pod.items():
+        if amount > 0:
+            n_pods = left.get(name, 0) // amount
+            if n_pods <= 0:
+                return 0
+            fewest = min(fewest, n_pods)
+    return fewest
 
 
 def scarcest(left: Mapping[str, int], per_pod: Mapping[str, int]) -> str:
@@ -122,19 +136,40 @@ def excluded_text(counts: LeafCounts) -> str:
     return f". Total nodes: {len(counts.pods)}; excluded: {entries}"
 
 
-def _obstacle(tree: Tree, leaf: int, pods: PodDemand) -> str | None:
-    """Why the pods may not run on a host at all."""
-    if not tree.has_hosts:
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What pods say about nodes."""
+
+    tolerations: Sequence[Mapping[str, Any]]
+    selector: Mapping[str, str]
+    terms: Sequence[Mapping[str, Any]] | None
+
+
+def _wishes(tree: Tree, pods: PodDemand | None) -> _Wishes | None:
+    """What pods say about hosts; None where no host is asked."""
+    if pods is None or not tree.has_hosts:
         return None
+    affinity = (pods.spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    return _Wishes(
+        (*(pods.spec.get("tolerations") or ()), *pods.tolerations),
+        pods.spec.get("nodeSelector") or {},
+        None if required is None else required.get("nodeSelectorTerms") or (),
+    )
+
+
+def _obstacle(tree: Tree, leaf: int, wishes: _Wishes) -> str | None:
+    """Why the pods may not run on a host at all."""
     node = tree.nodes[leaf][0]
-    taint = untolerated(node, [*(pods.spec.get("tolerations") or ()), *pods.tolerations])
+    taint = untolerated(node, wishes.tolerations) if node.taints else None
     if taint is not None:
         value = f"={taint['value']}" if taint.get("value") else ""
         return f'taint "{taint.get("key", "")}{value}:{taint.get("effect", "")}"'
-    selector = pods.spec.get("nodeSelector")
-    if selector and any(node.labels.get(key) != value for key, value in selector.items()):
+    if wishes.selector and any(node.labels.get(key) != value for key, value in wishes.selector.items()):
         return "nodeSelector"
-    return None if _matches_affinity(node, pods.spec) else "affinity"
+    if wishes.terms is not None and not any(matches_term(node, term) for term in wishes.terms):
+        return "affinity"
+    return None
 
 
 def untolerated(node: Node, tolerations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -143,12 +178,6 @@ def untolerated(node: Node, tolerations: Sequence[Mapping[str, Any]]) -> Mapping
         if taint.get("effect") in _EFFECTS and not any(tolerates(t, taint) for t in tolerations):
             return taint
     return None
-
-
-def _matches_affinity(node: Node, spec: Mapping[str, Any]) -> bool:
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    return required is None or any(matches_term(node, term) for term in required.get("nodeSelectorTerms") or ())
 
 
 def matches_term(node: Node, term: Mapping[str, Any]) -> bool:

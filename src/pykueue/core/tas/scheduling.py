@@ -279,11 +279,15 @@ class NodeTopologies:
         return found
 
     def _taken(self, flavor: str, tree: Tree, used: Held, *, is_empty: bool) -> Callable[[int], Mapping[str, int]]:
-        ledger, levels = self.cache.ledger, tree.stored_levels
+        ledger = self.cache.ledger
+        shown = ledger.spot(flavor, tree.stored_levels, ()).flavor
+        width = len(tree.stored_levels)
+        paths = tree.paths[-1]
+        nothing: Mapping[str, int] = {}
 
         def taken(leaf: int) -> Mapping[str, int]:
-            spot = ledger.spot(flavor, levels, tree.stored_values(leaf))
-            own = used.get(spot, {})
+            spot = Spot(shown, paths[leaf][-width:])
+            own = used.get(spot, nothing)
             return own if is_empty else _sum(ledger.held(spot), own)
 
         return taken
