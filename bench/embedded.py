@@ -6,7 +6,8 @@
 Starts `pykueue up` with a configuration that asks for nothing special, in a new folder and on a free port; waits until it is
 ready; plays `burst.py` on it; stops it and starts it once more on the state that the burst left. One line of JSON at the end:
 
-    start_s, start_rss_mb        of an empty cluster: from the command to its first answer
+    start_s, start_cpu_s         of an empty cluster: from the command to its first answer, and the processor's part of it
+    start_rss_mb                 of an empty cluster
     floor_running_s, running_s   see burst.py: all pods running without a queue, and through one
     admitted_s, ratio            likewise
     cpu_s                        of the process, for the burst through the queue
@@ -80,6 +81,12 @@ def rss_mb(pid: int) -> int:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
 
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """All figures."""
     with tempfile.TemporaryDirectory(prefix="pykueue-bench-") as name:
@@ -87,7 +94,11 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         home = Embedded(folder, memory=options.memory, profile=options.profile)
         with home.running() as (pid, start_s):
             time.sleep(1)
-            report: dict[str, object] = {"start_s": round(start_s, 2), "start_rss_mb": rss_mb(pid)}
+            report: dict[str, object] = {
+                "start_s": round(start_s, 2),
+                "start_cpu_s": round(cpu_s(pid), 2),
+                "start_rss_mb": rss_mb(pid),
+            }
             figures = folder / "burst.json"
             burst = [
                 sys.executable, str(HERE / "burst.py"), "--kubeconfig", str(home.kubeconfig), "--pid", str(pid),
