@@ -99,7 +99,7 @@ class EmbeddedCluster:
             await _install_definitions(transport)
             await _create_missing(transport, NODE, nodes)
             await _create_missing(transport, NAMESPACE, [{"metadata": {"name": config.namespace}}])
-            progress("starting controllers and manager")
+            progress(f"starting controllers and manager, for jobs of {', '.join(config.integrations.frameworks)}")
             cluster = _wire(server, transport, config, features)
             stack.push_async_callback(cluster.stop)
             await cluster.synced()
