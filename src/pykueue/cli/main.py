@@ -96,6 +96,29 @@ def demo(fast: bool) -> None:
     _run(run_demo(pause_s=0.0 if fast else 1.0))
 
 
+@cli.command()
+@click.argument("kind", type=click.Choice(["workload", "lws", "leaderworkerset", "job", "statefulset", "pod"]))
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the object.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
+              help="Which cluster. [default: in-cluster account, $KUBECONFIG, ~/.kube/config]")  # fmt: skip
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="The manager's Configuration, if it is not the shipped one.")  # fmt: skip
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(kind: str, name: str, **options: Any) -> None:
+    """Tell why a Workload waits: who is ahead, what is asked, free and held, what wakes it, what would admit it.
+
+    NAME may be NAMESPACE/NAME. For an owner (lws, job, ...) all of its Workloads are explained. Nothing is written.
+    """
+    from pykueue.cli.explain import ExplainOptions
+    from pykueue.cli.explain import explain as run_explain
+
+    namespace, slash, bare = name.rpartition("/")
+    if slash:
+        options["namespace"] = namespace
+    _run(run_explain(ExplainOptions(kind=kind, name=bare, **options)))
+
+
 def _run(work: Coroutine[Any, Any, int | None]) -> None:
     """Run a verb; our errors become one line on stderr and an exit code."""
     try:
