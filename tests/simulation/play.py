@@ -93,7 +93,7 @@ async def _play(seed: int, errors: Errors) -> Played:
             await _rests(cluster, faults_without_queues)
         except AssertionError as error:
             quota.faults.append(str(error))
-        quota.faults += errors.told
+        quota.faults += [*dict.fromkeys(cluster.refused), *errors.told]
         if quota.faults:
             told = "\n  ".join(quota.faults)
             raise SimulationError(f"seed {seed}:\n  {told}\nThe story:\n  " + "\n  ".join(cluster.story))

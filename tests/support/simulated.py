@@ -36,6 +36,7 @@ from pykueue.ports.transport import ApiRequest
 from pykueue.runtime.admission import InProcessAdmission, WebhookSet
 from pykueue.runtime.clock import ManualClock, sleep
 from pykueue.runtime.manager import Manager, ManagerOptions
+from support.authorized import AuthorizedTransport
 from support.faults import Faults, FaultyTransport
 
 TURNS_MAX = 300_000
@@ -66,6 +67,7 @@ class SimulatedCluster:
         self.dice = random.Random(seed)
         self.clock = ManualClock()
         self.story: list[str] = []
+        self.refused: list[str] = []
         self.lives = 0
         numbers, letters = itertools.count(1), random.Random(seed)
         suffix: Callable[[], str] = lambda: "".join(letters.choices("bcdfghjklmnpqrstvwxz2456789", k=5))  # noqa: E731
@@ -84,7 +86,7 @@ class SimulatedCluster:
         self._emulation = self._make_emulation()
         self._product: Manager | None = None
         self._watchers: list[Callable[[], None]] = []
-        self._is_over = False
+        self._is_over = self._is_introduced = False
 
     @classmethod
     @asynccontextmanager
@@ -98,6 +100,8 @@ class SimulatedCluster:
         tasks = [asyncio.create_task(cluster._emulation.run()), asyncio.create_task(cluster._live())]
         try:
             await cluster.advance(1)
+            while not cluster._is_introduced:
+                await cluster.advance(1)
             yield cluster
         finally:
             cluster._is_over = True
@@ -256,7 +260,7 @@ class SimulatedCluster:
         parts = assemble(self._config, self._features)
         self._reconcilers = parts.reconcilers
         self._product = manager = Manager(
-            FaultyTransport(self.server.transport(user_agent="kueue"), self._faults), parts.reconcilers,
+            FaultyTransport(self._authorized(), self._faults), parts.reconcilers,
             engine=parts.controller, clock=self.clock,
             options=ManagerOptions(name="kueue", more_kinds=CACHED_KINDS, stop_grace_s=0.0, instance="kueue-simulated"),
         )  # fmt: skip
@@ -274,9 +278,14 @@ class SimulatedCluster:
             if outcome is not None and not isinstance(outcome, asyncio.CancelledError | TransportError):
                 raise AssertionError(f"the manager ended with {outcome!r}")
 
+    def _authorized(self) -> AuthorizedTransport:
+        """The manager's way in: it may do what its roles allow, and trying more is a fault."""
+        return AuthorizedTransport(self.server.transport(user_agent="kueue"), self.refused.append)
+
     async def _introduce(self, manager: Manager, webhooks: Sequence[Any]) -> None:
         """Let the API server call this manager's webhooks once it sees everything."""
         await manager.wait_until_synced()
+        self._is_introduced = True
         self.server.set_admission(
             InProcessAdmission(
                 [
