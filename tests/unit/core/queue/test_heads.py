@@ -45,4 +45,4 @@ def test_who_waits_for_victims_stays_first(is_strict: bool, generation: int, wan
     head = queue.head()
     assert head is not None
     assert head.info.key.name == want
-    assert [item.info.key.name for item in queue.ordered()][0] == want
+    assert queue.ordered()[0].info.key.name == want
