@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ruff: noqa: T201 - a report is what it is for
+
 """The same requests to a real kube-apiserver and to the embedded one: status, answer and warnings must be equal.
 
     api_verdicts.py FOLDER [--port N]      FOLDER of a control plane that `controlplane/cluster.py up FOLDER --port N` started

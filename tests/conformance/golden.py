@@ -17,6 +17,7 @@ import fnmatch
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from restart import Home, stop
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIST = HERE / "not-reached.txt"
+VERDICT = re.compile(r"(ok|FAIL)\s+(\S+/\S+) \(")
+RETRIES_MAX = 6
 
 
 def shared() -> Path:
@@ -76,6 +79,26 @@ def play_listed(command: list[str]) -> int:
     return 1 if reached or done.returncode not in (0, 1) else 0
 
 
+def play(home: Home, folder: Path, scenarios: list[Path], options: argparse.Namespace, jobs: int) -> list[str]:
+    """Play scenarios; the names of those that failed."""
+    kubectl = options.kubectl or home.kubectl
+    command = [
+        sys.executable, str(folder / "run.py"), "--kubeconfig", str(home.kubeconfig), "--settle", options.settle,
+        "--jobs", str(jobs), "--manager-restart", f"{sys.executable} {HERE / 'restart.py'} {home.state}",
+        *(("--kubectl", kubectl) if kubectl else ()),
+        *map(str, scenarios),
+    ]  # fmt: skip
+    ended: dict[str, bool] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runner:
+        for line in runner.stdout or ():
+            if verdict := VERDICT.match(line):
+                ended[verdict[2]] = verdict[1] == "ok"
+            if not line[:1].isdigit():
+                print(line, end="", flush=True)
+    names = [f"{path.parent.name}/{path.name}" for path in scenarios]
+    return [name for name in names if not ended.get(name)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", choices=("embedded", "real"))
@@ -96,15 +119,17 @@ def main() -> int:
     home = Home(options.home, state, options.port or free_ports())
     try:
         home.prepare()
-        command = [
-            sys.executable, str(folder / "run.py"), "--kubeconfig", str(home.kubeconfig), "--settle", options.settle,
-            "--jobs", str(options.jobs), "--manager-restart", f"{sys.executable} {HERE / 'restart.py'} {state}",
-            *(("--kubectl", options.kubectl or home.kubectl) if options.kubectl or home.kubectl else ()),
-            *map(str, chosen),
-        ]  # fmt: skip
         # run.py opens its connection before the first restart, so a manager with the default configuration is there first.
         home.restart(None)
-        code = play_listed(command) if options.listed else subprocess.run(command, check=False).returncode
+        failed = play(home, folder, chosen, options, options.jobs)
+        # A state counts as settled when it stood still for two seconds: on a machine that is busy, a late write is missed. What fails
+        # is played once more, alone; what fails twice has failed.
+        if failed and len(failed) <= RETRIES_MAX:
+            print(f"playing {len(failed)} once more, alone: {', '.join(failed)}", flush=True)
+            again = [path for path in chosen if f"{path.parent.name}/{path.name}" in failed]
+            failed = play(home, folder, again, options, 1)
+        print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
+        code = 1 if failed else 0
     finally:
         if options.keep:
             print(json.dumps({"state": str(state), "kubeconfig": str(home.kubeconfig)}))
