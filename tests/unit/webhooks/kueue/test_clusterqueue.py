@@ -80,7 +80,7 @@ def test_the_concurrent_admission_policy_never_changes() -> None:
     """Also while its gate is off."""
     policy = {"migration": {"mode": "TryPreferredFlavors"}}
     spec = make_spec(concurrentAdmissionPolicy=policy)
-    want = f'spec.concurrentAdmissionPolicy: Invalid value: {{"migration":{{"mode":"TryPreferredFlavors"}}}}: field is immutable'
+    want = 'spec.concurrentAdmissionPolicy: Invalid value: {"migration":{"mode":"TryPreferredFlavors"}}: field is immutable'
     check(ClusterQueueWebhook(Features()), spec, want, old=make_spec())
 
 
