@@ -212,7 +212,7 @@ class WorkloadReconciler:
                     Reason.BACKOFF_FINISHED,
                     "The workload backoff was finished",
                     now,
-                )  # fmt: skip
+                )
             )
         return PASS
 

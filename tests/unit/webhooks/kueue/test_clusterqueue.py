@@ -44,8 +44,10 @@ def check(webhook: Any, spec: dict[str, Any], want: str, old: dict[str, Any] | N
         (make_spec(fairSharing={"weight": "1n"}), 'spec.fairSharing: Invalid value: "1n": When not 0, weight must be > 10e-9'),
         (
             make_spec(preemption={"reclaimWithinCohort": "Never", "borrowWithinCohort": {"policy": "LowerPriority"}}),
-            'spec.preemption: Invalid value: {"reclaimWithinCohort":"Never","borrowWithinCohort":{"policy":"LowerPriority"}}: '
-            "reclaimWithinCohort=Never and borrowWithinCohort.Policy!=Never",
+            (
+                'spec.preemption: Invalid value: {"reclaimWithinCohort":"Never","borrowWithinCohort":{"policy":"LowerPriority"}}: '
+                "reclaimWithinCohort=Never and borrowWithinCohort.Policy!=Never"
+            ),
         ),
         (
             make_spec(admissionChecksStrategy={"admissionChecks": [{"name": "a", "onFlavors": ["zz"]}]}),
