@@ -5,7 +5,7 @@ The checks look at what the API server stores, and nowhere else: what holds of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -213,21 +213,25 @@ def _faults_of_waiting(cluster: SimulatedCluster, workloads: Mapping[str, Obj]) 
         if is_waiting(workload) and workload["spec"].get("queueName") in queues.keys() - stopped:
             waiting.setdefault(workload["spec"]["queueName"], []).append(workload)
     for name, wanting in waiting.items():
-        cohort = cohort_of(cluster, name)
-        there = sum((nominal(queues[member]) for member in sorted(cohort)), Fraction(0))
-        used = sum(
-            usage(w)
-            for w in workloads.values()
-            if holds_quota(w) and w["status"]["admission"]["clusterQueue"] in cohort
-        )
+        free = _free(workloads, [queues[member] for member in sorted(cohort_of(cluster, name))])
+        if any(other in waiting for other in cohort_of(cluster, name) - {name}):
+            # What waits for a preemption that is not possible yet reserves its queue's own quota: the others cannot borrow it.
+            free = min(free, _free(workloads, [queues[name]]))
         if queues[name]["spec"]["queueingStrategy"] == "StrictFIFO":
             wanting = [min(wanting, key=_rank)]  # the others wait for it
         for workload in wanting:
-            if requested(workload) <= there - used:
+            if requested(workload) <= free:
                 yield (
                     f"Workload {objects.name(workload)} waits for {float(requested(workload))} cpu in {name} although "
-                    f"{float(there - used)} are free: {(objects.condition(workload, 'QuotaReserved') or {}).get('message')}"
+                    f"{float(free)} are free: {(objects.condition(workload, 'QuotaReserved') or {}).get('message')}"
                 )
+
+
+def _free(workloads: Mapping[str, Obj], queues: Sequence[Obj]) -> Fraction:
+    """What these ClusterQueues have left of their own quota, together."""
+    names = [objects.name(queue) for queue in queues]
+    holding = [w for w in workloads.values() if holds_quota(w) and w["status"]["admission"]["clusterQueue"] in names]
+    return sum(map(nominal, queues), Fraction(0)) - sum(map(usage, holding), Fraction(0))
 
 
 def holds_quota(workload: Obj) -> bool:
