@@ -135,6 +135,8 @@ def main() -> int:
             print(json.dumps({"state": str(state), "kubeconfig": str(home.kubeconfig)}))
         else:
             stop(state)
+    if code == 0 and not options.keep:
+        shutil.rmtree(state, ignore_errors=True)  # after a failure its log is of use
     return code
 
 
