@@ -17,6 +17,7 @@ import fnmatch
 import json
 import os
 import random
+import shutil
 import re
 import socket
 import subprocess
