@@ -17,8 +17,8 @@ import fnmatch
 import json
 import os
 import random
-import shutil
 import re
+import shutil
 import socket
 import subprocess
 import sys
