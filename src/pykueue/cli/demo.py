@@ -1,7 +1,7 @@
 """`pykueue demo`: the main job, on an embedded cluster, through the API; ends by itself.
 
-It applies the manifests of `examples/01-leaderworkerset` as a user would, scales the set beyond its quota and back, and prints what
-the API shows at each step. Nothing is staged: what is printed is read from the objects.
+It applies the manifests of `examples/` as a user would: a set that is scaled beyond its quota and back, then one whose groups must each
+stay within a rack. It prints what the API shows at each step. Nothing is staged: what is printed is read from the objects.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any
 import click
 
 from pykueue.api import objects
-from pykueue.api.kinds import LEADER_WORKER_SET, POD, WORKLOAD, Kind
+from pykueue.api.kinds import LEADER_WORKER_SET, NODE, POD, WORKLOAD, Kind
 from pykueue.api.objects import Obj
 from pykueue.cli.cluster import EmbeddedCluster, UpOptions
 from pykueue.cli.manifest_files import apply_manifests, read_manifests
 from pykueue.ports.transport import ApiRequest, Transport
 
-NAMESPACE, SET = "default", "llama"
+NAMESPACE = "default"
+RACK_LABEL = "cloud.provider.com/topology-rack"
 STEP_S_MAX = 30.0
 _INDEX = "kueue.x-k8s.io/component-workload-index"
 _GROUP = "leaderworkerset.sigs.k8s.io/group-index"
@@ -38,6 +39,7 @@ class GroupView:
         why: the message of `QuotaReserved=False`, if there is one.
         n_running: pods that run.
         n_gated: pods that are held by a scheduling gate.
+        racks: where its pods run.
     """
 
     index: int
@@ -45,11 +47,13 @@ class GroupView:
     why: str
     n_running: int
     n_gated: int
+    racks: tuple[str, ...] = ()
 
-    def line(self, size: int) -> str:
+    def line(self, size: int, *, shows_racks: bool) -> str:
         """One line for people."""
         if self.admitted:
-            return f"  group {self.index}  admitted   {self.n_running}/{size} pods running"
+            where = f" in rack {', '.join(self.racks)}" if shows_racks else ""
+            return f"  group {self.index}  admitted   {self.n_running}/{size} pods running{where}"
         return f"  group {self.index}  waiting    {self.n_gated} pod(s) gated: {self.why}"
 
 
@@ -67,6 +71,15 @@ async def run_demo(*, pause_s: float) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is shown of one LeaderWorkerSet."""
+
+    name: str
+    size: int
+    shows_racks: bool = False
+
+
 class Demo:
     """The play, act by act."""
 
@@ -76,16 +89,33 @@ class Demo:
 
     async def play(self) -> None:
         """Create, scale beyond the quota, scale back, delete."""
+        llama = Act("llama", size=3)
         for file in ("queues.yaml", "leaderworkerset.yaml"):
-            await self._act(f"kubectl apply -f examples/01-leaderworkerset/{file}", self._applying(file))
+            await self._act(
+                f"kubectl apply -f examples/01-leaderworkerset/{file}", self._applying(f"01-leaderworkerset/{file}")
+            )
         await self._show(
-            "Two groups of three pods, 500m of cpu each, in a queue with room for three:", admitted=2, waiting=0
+            llama, "Two groups of three pods, 500m of cpu each, in a queue with room for three:", admitted=2
         )
-        await self._act(f"kubectl scale leaderworkerset/{SET} --replicas=4", self._scaling(4))
-        await self._show("One more group fits; another waits as a whole, and holds nothing:", admitted=3, waiting=1)
-        await self._act(f"kubectl scale leaderworkerset/{SET} --replicas=2", self._scaling(2))
-        await self._show("Whole groups go, and their quota with them:", admitted=2, waiting=0)
-        await self._act(f"kubectl delete leaderworkerset/{SET}", self._deleting())
+        await self._act("kubectl scale leaderworkerset/llama --replicas=4", self._scaling("llama", 4))
+        await self._show(
+            llama, "One more group fits; another waits as a whole, and holds nothing:", admitted=3, waiting=1
+        )
+        await self._act("kubectl scale leaderworkerset/llama --replicas=2", self._scaling("llama", 2))
+        await self._show(llama, "Whole groups go, and their quota with them:", admitted=2)
+        await self._end("llama")
+        trainer = Act("trainer", size=5, shows_racks=True)
+        for file in ("1-queues.yaml", "2-leaderworkerset.yaml"):
+            await self._act(f"kubectl apply -f examples/02-topology/{file}", self._applying(f"02-topology/{file}"))
+        await self._show(trainer, "Groups of a leader and four workers with 16 GPUs, each within one rack:", admitted=2)
+        await self._act("kubectl scale leaderworkerset/trainer --replicas=5", self._scaling("trainer", 5))
+        await self._show(
+            trainer, "There are four racks; the fifth group has quota, but no rack:", admitted=4, waiting=1
+        )
+        await self._end("trainer")
+
+    async def _end(self, name: str) -> None:
+        await self._act(f"kubectl delete leaderworkerset/{name}", self._deleting(name))
         await self._until(self._is_gone)
         click.echo("  no pods, no Workloads, no quota held\n")
 
@@ -93,41 +123,41 @@ class Demo:
         documents = load_example(file)
         return lambda: apply_manifests(self._transport, documents)
 
-    def _scaling(self, replicas: int) -> Callable[[], Awaitable[Any]]:
-        path = LEADER_WORKER_SET.path(NAMESPACE, SET, "scale")
+    def _scaling(self, name: str, replicas: int) -> Callable[[], Awaitable[Any]]:
+        path = LEADER_WORKER_SET.path(NAMESPACE, name, "scale")
         body = {"spec": {"replicas": replicas}}
         return lambda: self._transport.request(
             ApiRequest("PATCH", path, body=body, content_type="application/merge-patch+json")
         )
 
-    def _deleting(self) -> Callable[[], Awaitable[Any]]:
-        return lambda: self._transport.request(ApiRequest("DELETE", LEADER_WORKER_SET.path(NAMESPACE, SET)))
+    def _deleting(self, name: str) -> Callable[[], Awaitable[Any]]:
+        return lambda: self._transport.request(ApiRequest("DELETE", LEADER_WORKER_SET.path(NAMESPACE, name)))
 
     async def _act(self, text: str, do: Callable[[], Awaitable[Any]]) -> None:
         click.secho(f"$ {text}", fg="cyan")
         await do()
         await asyncio.sleep(self._pause_s)
 
-    async def _show(self, title: str, *, admitted: int, waiting: int) -> None:
+    async def _show(self, act: Act, title: str, *, admitted: int, waiting: int = 0) -> None:
         groups: Sequence[GroupView] = []
-        size = 3
 
         async def settled() -> bool:
             nonlocal groups
             groups = await self._groups()
-            running = [g for g in groups if g.admitted and g.n_running == size]
+            running = [g for g in groups if g.admitted and g.n_running == act.size]
             held = [g for g in groups if not g.admitted and g.why and g.n_gated > 0]
             return len(groups) == admitted + waiting and len(running) == admitted and len(held) == waiting
 
         await self._until(settled)
         click.echo(title)
         for group in groups:
-            click.echo(group.line(size))
+            click.echo(group.line(act.size, shows_racks=act.shows_racks))
         click.echo()
         await asyncio.sleep(self._pause_s)
 
     async def _groups(self) -> list[GroupView]:
         pods = await self._list(POD)
+        rack_of = {objects.name(n): objects.labels(n).get(RACK_LABEL, "") for n in await self._list(NODE)}
         views = []
         for workload in await self._list(WORKLOAD):
             index = int(objects.annotations(workload).get(_INDEX, "0"))
@@ -140,6 +170,7 @@ class Demo:
                     why=str(reserved.get("message", "")) if reserved.get("status") == "False" else "",
                     n_running=sum(objects.get_path(p, "status", "phase") == "Running" for p in own),
                     n_gated=sum(bool(objects.get_path(p, "spec", "schedulingGates")) for p in own),
+                    racks=tuple(sorted({rack_of.get(objects.get_path(p, "spec", "nodeName"), "?") for p in own})),
                 )
             )
         return sorted(views, key=lambda view: view.index)
@@ -163,7 +194,7 @@ def load_example(file: str) -> list[dict[str, Any]]:
     """Documents of an example that ships with the package, or lies beside it in a checkout."""
     installed = Path(__file__).parent.parent / "examples"
     folder = installed if installed.is_dir() else Path(__file__).parents[3] / "examples"
-    return read_manifests([folder / "01-leaderworkerset" / file])
+    return read_manifests([folder / file])
 
 
 class DemoStuck(click.ClickException):
