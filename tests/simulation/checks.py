@@ -251,6 +251,7 @@ def is_waiting(workload: Obj) -> bool:
         or workload["spec"].get("active") is False
         or objects.is_deleting(workload)
         or (objects.condition(workload, "QuotaReserved") or {}).get("reason") == "OnHold"
+        or objects.is_condition_true(workload, "WaitingForReplacementPods")
     )
 
 
