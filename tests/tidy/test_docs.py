@@ -70,7 +70,7 @@ def test_commands_and_flags_exist() -> None:
     """`pykueue VERB --flag` in a document is one that the command line takes."""
     faults = []
     for name, text in documents():
-        for verb, rest in re.findall(r"pykueue (up|manager|manifests|demo)\b([^`\n|]*)", text):
+        for verb, rest in re.findall(rf"pykueue ({'|'.join(cli.commands)})\b([^`\n|#]*)", text):
             command = cli.commands[verb]
             known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
             faults += [
