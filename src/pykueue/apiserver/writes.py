@@ -151,7 +151,7 @@ def update_object(
     name, subresource, strategy = target.name, target.subresource, resource.strategy
     stored = backend.stored(resource, ObjectKey(target.namespace, name))
     old = resource.from_storage(stored)
-    wanted = change(old)
+    wanted, told = _without_duplicate_owners(change(old))
     if wanted is old:
         return Written(old)
     _check_preconditions(request, resource, wanted, old)
@@ -169,7 +169,7 @@ def update_object(
         admission = _admission(request, resource, target, new, old)
     _refuse_faults(resource, name, strategy.validate(new, old, subresource, context))
     backend.admission.validate(admission)
-    warnings = list(strategy.warnings(new, old))
+    warnings = [*told, *strategy.warnings(new, old)]
     if _same(new, old):
         return Written(old, warnings=warnings)
     new = with_metadata(new, resourceVersion=metadata(old).get("resourceVersion"))
@@ -182,6 +182,7 @@ def _create_named(
     backend: Backend, request: HttpRequest, resource: Resource, obj: Obj, *, manages: bool = True
 ) -> Written:
     strategy, context = resource.strategy, backend.context(request)
+    obj, told = _without_duplicate_owners(obj)
     obj = with_metadata(
         obj,
         uid=backend.new_uid(),
@@ -209,7 +210,7 @@ def _create_named(
         admission = _admission(request, resource, target, obj, None)
     _refuse_faults(resource, key.name, strategy.validate(obj, None, "", context))
     backend.admission.validate(admission)
-    warnings = list(strategy.warnings(obj, None))
+    warnings = [*told, *strategy.warnings(obj, None)]
     if backend.storage(resource).get(key) is not None:
         raise _already_exists(backend, resource, key)
     if context.dry_run:
@@ -235,6 +236,30 @@ def placed(resource: Resource, obj: Obj, target: Target) -> Obj:
     if said and said != target.namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     return obj if said else with_metadata(obj, namespace=target.namespace)
+
+
+def _without_duplicate_owners(obj: Obj) -> tuple[Obj, Sequence[str]]:
+    """The object with each owner once, and a warning if one was there twice.
+
+    Kubernetes parity: entries are compared whole. It happens to patches that append, when their answer was lost and they are sent again.
+    """
+    owners = metadata(obj).get("ownerReferences")
+    if not isinstance(owners, Sequence) or len(owners) < 2:
+        return obj, ()
+    kept: list[Any] = []
+    twice: list[str] = []
+    for owner in owners:
+        if owner not in kept:
+            kept.append(owner)
+        elif isinstance(owner, Mapping):
+            twice.append(str(owner.get("uid")))
+    if len(kept) == len(owners):
+        return obj, ()
+    warning = (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "
+        f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(dict.fromkeys(twice))}"
+    )
+    return with_metadata(obj, ownerReferences=kept), (warning,)
 
 
 def _check_preconditions(request: HttpRequest, resource: Resource, wanted: Obj, old: Obj) -> None:

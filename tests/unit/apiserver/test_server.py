@@ -368,3 +368,23 @@ def test_tables_and_metadata_are_answered_where_asked() -> None:
         ]
 
     run(story)
+
+
+def test_an_owner_is_kept_once() -> None:
+    """A patch that appends and is sent twice does not leave an object that no apply can touch any more; the writer is warned."""
+
+    async def story(client: Client) -> None:
+        first, second = ({"apiVersion": "v1", "kind": "Pod", "name": n, "uid": f"uid-{n}"} for n in "ab")
+        await client.create(CONFIG_MAP, "c", metadata={"ownerReferences": [first]})
+        for _ in range(2):
+            step = {"op": "add", "path": "/metadata/ownerReferences/-", "value": second}
+            answer = await client.patch(CONFIG_MAP, "c", [step], JSON_PATCH)
+            assert answer["metadata"]["ownerReferences"] == [first, second]
+        request = HttpRequest("PATCH", CONFIG_MAP.path("default", "c"), {}, [step], JSON_PATCH)
+        repeated = await client.server.handler.handle(request)
+        assert not isinstance(repeated, WatchStream)
+        assert "duplicate UID(s) observed: uid-b" in next(iter(repeated.warnings))
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"x": "1"}}
+        await client.patch(CONFIG_MAP, "c", body, APPLY, fieldManager="me")
+
+    run(story)
