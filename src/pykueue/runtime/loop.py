@@ -27,7 +27,7 @@ from pykueue.runtime.effects import Effects
 from pykueue.runtime.inbox import Changed, Elected, Ended, Inbox, Item, Listed
 from pykueue.runtime.metrics import RuntimeMetrics
 
-ITEMS_PER_TURN, PASSES_PER_TURN = 1000, 100
+ITEMS_PER_TURN, PASSES_PER_TURN = 100, 10
 _AT_ONCE = Instant(0)
 _log = logging.getLogger(__name__)
 
