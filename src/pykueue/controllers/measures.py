@@ -16,6 +16,7 @@ from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.series import Sample
 from pykueue.api.v1beta2 import EvictionCount, Workload
+from pykueue.core.workload.requeue import queued_since
 
 _DUE_TO = "DueTo"
 
@@ -54,14 +55,14 @@ def changes(old: Workload, new: Workload, home: Home, now: Instant) -> Sequence[
 def _reserved(old: Workload, new: Workload, home: Home, now: Instant) -> Iterator[Sample]:
     if _turned(old, new, WorkloadCondition.QUOTA_RESERVED):
         yield from _counted(new, home, "quota_reserved_workloads_total")
-        yield from _counted(new, home, "quota_reserved_wait_time_seconds", _seconds(_waits_since(new), now))
+        yield from _counted(new, home, "quota_reserved_wait_time_seconds", _seconds(queued_since(new), now))
 
 
 def _admitted(old: Workload, new: Workload, home: Home, now: Instant) -> Iterator[Sample]:
     if not _turned(old, new, WorkloadCondition.ADMITTED):
         return
     yield from _counted(new, home, "admitted_workloads_total")
-    yield from _counted(new, home, "admission_wait_time_seconds", _seconds(_waits_since(new), now))
+    yield from _counted(new, home, "admission_wait_time_seconds", _seconds(queued_since(new), now))
     reserved = new.condition(WorkloadCondition.QUOTA_RESERVED)
     if _turned(old, new, WorkloadCondition.QUOTA_RESERVED):
         # Kueue parity: observability.md §1.1: both at once tell of checks only if there are any, and then of no wait.
@@ -80,7 +81,7 @@ def _ready(old: Workload, new: Workload, home: Home, now: Instant) -> Iterator[S
         return
     if before is not None and before.reason == Reason.WAIT_FOR_RECOVERY:
         return  # they were ready before
-    yield from _counted(new, home, "ready_wait_time_seconds", _seconds(_waits_since(new), now))
+    yield from _counted(new, home, "ready_wait_time_seconds", _seconds(queued_since(new), now))
     admitted = new.condition(WorkloadCondition.ADMITTED)
     if admitted is not None and admitted.status == "True":
         waited = _seconds(admitted.transitioned_at, now)
@@ -153,12 +154,6 @@ def _counted(workload: Workload, home: Home, name: str, value: float = 1.0) -> I
 
 def _turned(old: Workload, new: Workload, type_: WorkloadCondition) -> bool:
     return new.is_true(type_) and not old.is_true(type_)
-
-
-def _waits_since(workload: Workload) -> Instant:
-    """When it began to wait: its creation, or the end of its last eviction."""
-    requeued = workload.condition(WorkloadCondition.REQUEUED)
-    return requeued.transitioned_at if requeued is not None else workload.created_at
 
 
 def _evictions(workload: Workload) -> Sequence[EvictionCount]:

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from pykueue.api.constants import Reason, WorkloadCondition
-from pykueue.api.instant import Instant
+from pykueue.api.constants import Reason
 from pykueue.api.v1beta2 import Admission, PodSetAssignment, PodSetRequest
 from pykueue.core.cache.cohort import QuotaNode, QuotaTree
 from pykueue.core.features import Features, Gate
@@ -29,8 +28,8 @@ from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.ordering import classical_order, fair_order, is_preemptor
 from pykueue.core.scheduler.preemption.candidates import Demand, Target
 from pykueue.core.scheduler.preemption.policy import preemption_message, priorities_note
-from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import has_closed_gate
+from pykueue.core.workload.requeue import queued_since
 
 NO_LONGER_FITS = "Workload no longer fits after processing another workload"
 OVERLAP = "Workload has overlapping preemption targets with another workload"
@@ -257,7 +256,7 @@ class Cycle:
                 admission=admission,
                 is_admitted=all(states.get(name) == "Ready" for name in required),
                 flavors_considered=assignment.considered(),
-                queued_since=queued_since(entry.info),
+                queued_since=queued_since(workload),
                 replaces=entry.replaces.key if entry.replaces is not None else None,
             )
         )
@@ -331,12 +330,6 @@ def pending_decision(entry: Entry) -> Pending:
         is_gated=entry.status is Status.GATED,
         is_event_due=entry.status is not Status.BLOCKED,
     )
-
-
-def queued_since(info: Info) -> Instant:
-    """When the Workload began to wait: its creation, or the end of its last eviction (§5.8)."""
-    requeued = info.workload.condition(WorkloadCondition.REQUEUED)
-    return requeued.transitioned_at if requeued is not None else info.workload.created_at
 
 
 def _is_status_due(entry: Entry) -> bool:

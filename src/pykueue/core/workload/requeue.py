@@ -1,8 +1,8 @@
-"""Where a Workload stands in time: its place in the queue order, and its backoff.
+"""Where a Workload stands in time: since when it waits, its place in the queue order, and its backoff.
 
 Pure functions of one Workload; the queues of `core/queue` decide what follows from them.
 
-Source: scheduling.md §3.2, §3.4.
+Source: scheduling.md §3.2, §3.4, §5.8.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ def queue_timestamp(workload: Workload, config: Configuration, features: Feature
             ):
                 return Instant(preempted.transitioned_at + _MILLISECOND_US)
     return workload.created_at
+
+
+def queued_since(workload: Workload) -> Instant:
+    """When the Workload began to wait (µs): its creation, or the end of its last eviction (§5.8)."""
+    requeued = workload.condition(WorkloadCondition.REQUEUED)
+    return requeued.transitioned_at if requeued is not None else workload.created_at
 
 
 def backoff_until(workload: Workload) -> Instant | None:
