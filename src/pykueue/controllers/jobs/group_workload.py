@@ -141,8 +141,5 @@ def synced(reader: Reader, members: Sequence[Obj], workload: Workload, settings:
 
 def check_events(members: Iterable[Obj], workload: Workload) -> Sequence[Command]:
     """While quota is reserved: what the pending checks say, told to each pod."""
-    if not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
-        return ()
-    said = [f"{c.name}: {c.message}" for c in workload.status.admission_checks if c.state == "Pending" and c.message]
-    note = "; ".join(said)
-    return [Emit(POD, pod, "Normal", "UpdatedAdmissionCheck", note, REPORTER) for pod in members] if said else ()
+    note = workloads.pending_checks_note(workload)
+    return [Emit(POD, pod, "Normal", "UpdatedAdmissionCheck", note, REPORTER) for pod in members] if note else ()

@@ -132,7 +132,7 @@ def own_workload(view: JobView, now: Instant, *, has_ended: bool) -> Workload | 
         uid = objects.uid(view.job)
         strangers = [w for w in owned if all(ref.uid != uid for ref in w.metadata.owner_references)]
         if strangers:
-            commands = [c for w in strangers for c in orphaned(w, view.settings, now)]
+            commands = [c for w in strangers for c in workloads.orphaned(w, view.settings, now)]
             owned = [w for w in owned if w not in strangers]
             if commands:
                 return Result(tuple(commands))
@@ -148,16 +148,6 @@ def own_workload(view: JobView, now: Instant, *, has_ended: bool) -> Workload | 
         return Result((_rewritten(view, extra[0]),))
     commands = [*stops, *_deleted(view, extra)]
     return Result(tuple(commands)) if commands else None
-
-
-def orphaned(workload: Workload, settings: JobSettings, now: Instant) -> tuple[Command, ...]:
-    """The job of a Workload is gone: it ends, and is let go."""
-    is_over = workload.is_deleting or workload.is_true(WorkloadCondition.FINISHED)
-    if is_over or not settings.features[Gate.FINISH_ORPHANED_WORKLOADS]:
-        return drop_finalizer(workload)
-    message = "The workload's owner no longer exists"
-    ended = workloads.finished(workload, Reason.OWNER_NOT_FOUND, message, now)
-    return (*workloads.status_write(workload, ended, now), *drop_finalizer(workload))
 
 
 def constructed(view: JobView, name: str = "", annotations: Mapping[str, str] | None = None) -> tuple[Command, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pykueue.api import objects
 from pykueue.api.commands import Chain, Command, Delete, Emit, Patch
 from pykueue.api.constants import DEFAULT_POD_SET, Reason, WorkloadCondition
-from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.instant import Instant
 from pykueue.api.kinds import POD, WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import Workload
@@ -53,13 +53,13 @@ class SinglePods:
         pod = reader.get(POD, key.namespace, key.name)
         owned = [reader.typed(Workload, w) for w in reader.by_index(WORKLOAD, BY_POD_OWNER, str(key))]
         if pod is None:
-            return Result(tuple(c for workload in owned for c in self._orphaned(workload, now)))
+            return Result(tuple(c for workload in owned for c in workloads.orphaned(workload, self._settings, now)))
         if not pods.is_managed_pod(pod) or not self._settings.serves_pod(pod):
             return DONE
         if pod_group_name(pod, self._features):
             return DONE
         if objects.is_deleting(pod):
-            ends = [c for workload in owned for c in self._orphaned(workload, now)]
+            ends = [c for workload in owned for c in workloads.orphaned(workload, self._settings, now)]
             return Result((*ends, *pod_commands.finalize(pod)))
         if not self._settings.selects_namespace(reader, key.namespace):
             return DONE
@@ -202,26 +202,11 @@ class SinglePods:
             compared.append("tolerations")
         return pod_set.count == 1 and all((theirs.get(k) or []) == (ours.get(k) or []) for k in compared)
 
-    def _orphaned(self, workload: Workload, now: Instant) -> Sequence[Command]:
-        """The pod is gone: its Workload ends, and is let go."""
-        is_over = workload.is_deleting or workload.is_true(WorkloadCondition.FINISHED)
-        if is_over or not self._features[Gate.FINISH_ORPHANED_WORKLOADS]:
-            return drop_finalizer(workload)
-        message = "The workload's owner no longer exists"
-        ended = workloads.finished(workload, Reason.OWNER_NOT_FOUND, message, now)
-        return (*workloads.status_write(workload, ended, now), *drop_finalizer(workload))
-
     def _expired(self, pod: Obj, workload: Workload, now: Instant) -> tuple[Sequence[Command], int | None]:
         """A job that was deactivated for good is deleted after its retention (jobs.md §13)."""
-        retention = self._settings.config.object_retention_policies.workloads.after_deactivated_by_kueue_us
-        evicted = workload.condition(WorkloadCondition.EVICTED)
-        if retention is None or workload.spec.active or evicted is None or evicted.status != "True":
-            return (), None
-        if not evicted.reason.startswith(f"{Reason.DEACTIVATED}DueTo"):
-            return (), None
-        left = evicted.transitioned_at + retention - now
-        if left > 0:
-            return (), max(left, SECOND_US)
+        left_us = workloads.retention_left_us(workload, self._settings, now)
+        if left_us is None or left_us > 0:
+            return (), left_us
         note = "Deleted job: deactivation retention period expired"
         gone = Delete(POD, objects.key(pod), uid=objects.uid(pod))
         return (gone, Emit(POD, pod, "Normal", "Deleted", note, REPORTER)), None

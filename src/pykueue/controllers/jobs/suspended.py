@@ -20,7 +20,7 @@ from pykueue.api import kinds, objects
 from pykueue.api.commands import Command, Patch
 from pykueue.api.constants import Annotation, Reason, WorkloadCondition
 from pykueue.api.events import Change, ObjectEvent
-from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.instant import Instant
 from pykueue.api.kinds import WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import ReclaimablePod, Workload
@@ -81,7 +81,7 @@ class SuspendedJobReconciler:
         job = reader.get(self._kind, key.namespace, key.name)
         if job is None or objects.is_deleting(job):
             owned = matching.controlled(reader, self._job, key)
-            return Result(tuple(c for w in owned for c in matching.orphaned(w, self._settings, now)))
+            return Result(tuple(c for w in owned for c in workloads.orphaned(w, self._settings, now)))
         if not self._job.is_ours(job) or not self._settings.selects_namespace(reader, key.namespace):
             return DONE
         try:
@@ -194,7 +194,7 @@ class SuspendedJobReconciler:
             commands = suspending.stop(self._job, job, evicted.message, pod_sets)
             if not progress.is_active:
                 workload = workloads.quota_returned(workload, self._settings, now, is_pod_owned=False)
-            left_us = self._retention_left(workload, now)
+            left_us = workloads.retention_left_us(workload, self._settings, now)
             if left_us is not None and left_us <= 0:
                 commands += suspending.delete_expired(self._job, job)
                 left_us = None
@@ -224,11 +224,7 @@ class SuspendedJobReconciler:
         return (*dropped, emit(self._job, job, "FinishedWorkload", note))
 
     def _check_events(self, job: Obj, workload: Workload) -> tuple[Command, ...]:
-        """While quota is reserved: what the pending checks say."""
-        if not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
-            return ()
-        checks = [c for c in workload.status.admission_checks if c.state == "Pending" and c.message]
-        note = "; ".join(f"{check.name}: {check.message}" for check in checks)
+        note = workloads.pending_checks_note(workload)
         return (emit(self._job, job, "UpdatedAdmissionCheck", note),) if note else ()
 
     def _synced(self, view: JobView, workload: Workload) -> tuple[tuple[Command, ...], str]:
@@ -258,17 +254,6 @@ class SuspendedJobReconciler:
         body = {"metadata": meta} | ({"spec": spec} if spec else {})
         events = [emit(self._job, job, "UpdatedWorkload", note) for note in notes]
         return (Patch(WORKLOAD, workload.key, body), *events, *missing), error
-
-    def _retention_left(self, workload: Workload, now: Instant) -> int | None:
-        """How long a job that was deactivated for good is kept; None where it is kept for ever."""
-        retention_us = self._settings.config.object_retention_policies.workloads.after_deactivated_by_kueue_us
-        evicted = workload.condition(WorkloadCondition.EVICTED)
-        if retention_us is None or workload.spec.active or evicted is None or evicted.status != "True":
-            return None
-        if not evicted.reason.startswith(f"{Reason.DEACTIVATED}DueTo"):
-            return None
-        left_us = evicted.transitioned_at + retention_us - now
-        return max(left_us, SECOND_US) if left_us > 0 else 0
 
     # --- who is woken --------------------------------------------------------------------------------------------
 

@@ -12,12 +12,12 @@ from pykueue.api import objects
 from pykueue.api.commands import Apply, Chain, Command, Create, Emit
 from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER, Annotation, Label, Reason, WorkloadCondition
 from pykueue.api.fields import label_value_faults
-from pykueue.api.instant import Instant
+from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import ADMISSION_CHECK, WORKLOAD, Kind
 from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core import transitions
-from pykueue.controllers.workload_status import admission_patch
+from pykueue.controllers.workload_status import admission_patch, drop_finalizer
 from pykueue.core.features import Gate
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import Priority
@@ -146,6 +146,42 @@ def quota_returned(workload: Workload, settings: JobSettings, now: Instant, *, i
         workload, WorkloadCondition.REQUEUED, at_once, evicted.reason, evicted.message, now
     )
     return transitions.release_quota(requeued, pending_evaluation(settings), evicted.message, now)
+
+
+def orphaned(workload: Workload, settings: JobSettings, now: Instant) -> tuple[Command, ...]:
+    """The job of a Workload is gone: it ends, and is let go."""
+    is_over = workload.is_deleting or workload.is_true(WorkloadCondition.FINISHED)
+    if is_over or not settings.features[Gate.FINISH_ORPHANED_WORKLOADS]:
+        return drop_finalizer(workload)
+    message = "The workload's owner no longer exists"
+    ended = finished(workload, Reason.OWNER_NOT_FOUND, message, now)
+    return (*status_write(workload, ended, now), *drop_finalizer(workload))
+
+
+def retention_left_us(workload: Workload, settings: JobSettings, now: Instant) -> int | None:
+    """How long the job of a Workload that was deactivated for good is kept.
+
+    Returns:
+        µs, at least a second; 0 when its time is over; None where it is kept for ever.
+
+    Source: jobs.md §13.
+    """
+    retention_us = settings.config.object_retention_policies.workloads.after_deactivated_by_kueue_us
+    evicted = workload.condition(WorkloadCondition.EVICTED)
+    if retention_us is None or workload.spec.active or evicted is None or evicted.status != "True":
+        return None
+    if not evicted.reason.startswith(f"{Reason.DEACTIVATED}DueTo"):
+        return None
+    left_us = evicted.transitioned_at + retention_us - now
+    return max(left_us, SECOND_US) if left_us > 0 else 0
+
+
+def pending_checks_note(workload: Workload) -> str:
+    """While quota is reserved: what the pending checks say; empty if they say nothing."""
+    if not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
+        return ""
+    checks = [c for c in workload.status.admission_checks if c.state == "Pending" and c.message]
+    return "; ".join(f"{check.name}: {check.message}" for check in checks)
 
 
 def pending_evaluation(settings: JobSettings) -> Reason:
