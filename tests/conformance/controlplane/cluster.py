@@ -172,6 +172,17 @@ class ControlPlane:
                 text = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
                 self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
 
+        wanted = {"leaderworkersets"} | {
+            d["spec"]["names"]["plural"] for d in documents if "names" in d.get("spec", {})
+        }
+        deadline = time.monotonic() + 60
+        while not wanted <= set(
+            self.kubectl("api-resources", "--cached=false", "--no-headers", check=False).stdout.split()
+        ):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"cluster.py: the API server does not serve all of {', '.join(sorted(wanted))}")
+            time.sleep(0.5)
+
     def _controllers(self) -> None:
         fast = ("--kube-api-qps=1000", "--kube-api-burst=2000", "--leader-elect=false", "--secure-port=0")
         self._start(
