@@ -58,6 +58,34 @@ def test_every_module_tells_what_it_is_for(trees: list[tuple[Path, str, ast.Modu
     assert not mute, "write module docstrings: " + ", ".join(mute)
 
 
+def test_public_things_are_told(trees: list[tuple[Path, str, ast.Module]]) -> None:
+    """A public function or class has a docstring; the structs that mirror the wire are told by the API they mirror."""
+    mirrors = {SRC / "api" / "v1beta2.py", SRC / "api" / "configuration" / "types.py"}
+    mute = [
+        f"{where(path, node.lineno)} {node.name}"
+        for path, _, tree in trees
+        if path not in mirrors
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert not mute, "write a docstring, or make it private: " + ", ".join(mute)
+
+
+def test_broad_catches_are_the_shells(trees: list[tuple[Path, str, ast.Module]]) -> None:
+    """Pure code lets a bug pass; the shell catches it at the edge of a loop, and goes on."""
+    broad = [
+        where(path, node.lineno)
+        for path, _, tree in trees
+        if path.relative_to(SRC).parts[0] in PURE
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
+    ]
+    assert not broad, "name the errors that you expect: " + ", ".join(broad)
+
+
 def test_pure_packages_import_nothing_impure(trees: list[tuple[Path, str, ast.Module]]) -> None:
     """Pure packages get time as an argument and leave I/O to the shell."""
     impure = []
