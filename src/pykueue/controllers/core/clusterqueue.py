@@ -20,7 +20,7 @@ from pykueue.api.kinds import CLUSTER_QUEUE
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import ClusterQueue, Condition, FlavorUsage
 from pykueue.controllers.core.in_use import add_finalizer, drop_finalizer
-from pykueue.controllers.workload_status import set_condition
+from pykueue.controllers.workload_status import condition_to_wire, set_condition
 from pykueue.core.engine import AdmissionEngine
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -67,7 +67,7 @@ class ClusterQueueReconciler:
             now,
         )
         desired = {
-            "conditions": to_wire(conditions),
+            "conditions": [condition_to_wire(c, now) for c in conditions],
             "flavorsReservation": usage_to_wire(view.flavors_reservation),
             "flavorsUsage": usage_to_wire(view.flavors_usage),
             "pendingWorkloads": view.pending,
@@ -87,21 +87,6 @@ def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Any) -> Result
     if not changed:
         return DONE
     return Result((Patch(kind, objects.key(obj), {"status": changed}, subresource="status", missing_ok=True),))
-
-
-def to_wire(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
-    """Conditions as raw objects, with every field that the schema requires."""
-    return [
-        {
-            "type": c.type,
-            "status": c.status,
-            "reason": c.reason,
-            "message": c.message,
-            "lastTransitionTime": c.last_transition_time,
-            **({"observedGeneration": c.observed_generation} if c.observed_generation else {}),
-        }
-        for c in conditions
-    ]
 
 
 def usage_to_wire(usage: Sequence[FlavorUsage]) -> list[dict[str, Any]] | None:

@@ -12,8 +12,8 @@ from pykueue.api.instant import Instant
 from pykueue.api.kinds import LOCAL_QUEUE
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Condition, LocalQueue
-from pykueue.controllers.core.clusterqueue import status_patch, to_wire, usage_to_wire
-from pykueue.controllers.workload_status import set_condition
+from pykueue.controllers.core.clusterqueue import status_patch, usage_to_wire
+from pykueue.controllers.workload_status import condition_to_wire, set_condition
 from pykueue.core.engine import AdmissionEngine
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -48,8 +48,9 @@ class LocalQueueReconciler:
             message=view.message,
             observed_generation=queue.metadata.generation,
         )
+        conditions = set_condition(queue.status.conditions, active, now)
         desired = {
-            "conditions": to_wire(set_condition(queue.status.conditions, active, now)),
+            "conditions": [condition_to_wire(c, now) for c in conditions],
             "flavorsReservation": usage_to_wire(view.flavors_reservation),
             "flavorsUsage": usage_to_wire(view.flavors_usage),
             "pendingWorkloads": view.pending,
