@@ -116,11 +116,18 @@ class World:
         )
         self.local(name, name)
 
-    def local(self, name: str, cluster_queue: str, namespace: str = "ns", stop: str = "None") -> None:
-        obj = {
+    def local(self, name: str, cluster_queue: str, namespace: str = "ns", stop: str = "None", **options: Any) -> None:
+        """A LocalQueue. Options: weight, used (consumed resources), sampled (seconds from the start at which they were)."""
+        obj: dict[str, Any] = {
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"clusterQueue": cluster_queue, "stopPolicy": stop},
         }
+        if "weight" in options:
+            obj["spec"]["fairSharing"] = {"weight": options["weight"]}
+        if "used" in options:
+            stamp = format_time(Instant(START + options.get("sampled", 0) * SECOND))
+            used = {"consumedResources": options["used"], "lastUpdate": stamp}
+            obj["status"] = {"fairSharing": {"weightedShare": 0, "admissionFairSharingStatus": used}}
         self.engine.set_local_queue(ObjectKey(namespace, name), msgspec.convert(obj, LocalQueue), self.now)
 
     def workload(self, name: str, queue: str, requests: str, priority: int = 0, **options: Any) -> Workload:

@@ -167,6 +167,9 @@ _LOCAL_QUEUES = {
     "local_queue_unadmitted_workloads": _gauge((*_LQ, *_CQ, *_CAUSE), "Active Workloads that are not admitted"),
     "local_queue_resource_reservation": _gauge((*_LQ, "flavor", "resource"), "Amounts of Workloads with quota"),
     "local_queue_resource_usage": _gauge((*_LQ, "flavor", "resource"), "Amounts of admitted Workloads"),
+    "local_queue_admission_fair_sharing_usage": _gauge(
+        (*_LQ, *_CQ), "Past and present usage, divided by the weight; infinite for weight 0"
+    ),
 }
 BUILD_INFO = Series(
     SeriesType.GAUGE,

@@ -89,6 +89,7 @@ class AdmissionEngine(EngineState):
             self._assumed.pop(key, None)
             self._release(key, now)
             self._queue(workload, now)
+        self._fair_usage.set_workload(key, workload, now)
 
     def set_cluster_queue(self, name: str, cluster_queue: ClusterQueue | None, now: Instant) -> None:
         """Take in the latest version of a ClusterQueue; None if it is gone."""
@@ -107,6 +108,9 @@ class AdmissionEngine(EngineState):
         else:
             before.spec = cluster_queue
             return
+        waiting, queue = self._queues.queue(name), self._cache.queue(name)
+        if waiting is not None:
+            waiting.order_by(self._fair_usage.order_of(queue))
         self._version += 1
         if before is None and cluster_queue is not None:
             self._requeue_locals(name, now)
@@ -138,9 +142,9 @@ class AdmissionEngine(EngineState):
             self._queues.local_queues[key] = local_queue
             self._locals_of.setdefault(local_queue.spec.cluster_queue, {})[key] = None
         self._changed[1][key] = None
-        if old is not None and local_queue is not None and old.spec == local_queue.spec:
-            return
-        self._requeue_local(key, now)
+        self._fair_usage.set_local_queue(key, local_queue)
+        if old is None or local_queue is None or _leads(old) != _leads(local_queue):
+            self._requeue_local(key, now)
 
     def set_resource_flavor(self, name: str, flavor: ResourceFlavor | None, now: Instant) -> None:
         """Take in the latest version of a ResourceFlavor; None if it is gone."""
@@ -231,6 +235,8 @@ class AdmissionEngine(EngineState):
         for entry in entries:
             if entry.info.key in admitted:
                 self._assume(admitted[entry.info.key], now)
+                if not admitted[entry.info.key].is_second_pass:
+                    self._fair_usage.charge(entry.info, ignores_undeclared=self._ignores_undeclared())
         self._ready.settle(
             (entry.queue, same) for entry, same in zip(entries, is_same, strict=True) if entry.queue is not None
         )
@@ -243,6 +249,7 @@ class AdmissionEngine(EngineState):
         """The admission could not be written: give the quota back and, if asked, queue the Workload again."""
         if self._assumed.pop(key, None) is None:
             return
+        self._fair_usage.drop(key)
         self._release(key, now)
         workload = self._workloads.get(key)
         if requeue and workload is not None:
@@ -271,6 +278,14 @@ class AdmissionEngine(EngineState):
         held = zip(placed_names(info.workload), places_of(info.workload, self._cache.has_topology), strict=True)
         self._cache.ledger.hold(key, [found.get(name, places) for name, places in held])
         return admission
+
+    def sample_local_queue(self, key: ObjectKey, now: Instant) -> Instant | None:
+        """Let time pass for the usage of a LocalQueue, if a sampling is due (§11).
+
+        Returns:
+            when the next one is; None if its usage orders nothing.
+        """
+        return self._fair_usage.sample(key, now)
 
     def take_changed(self) -> Changed:
         """Whose views changed since the last call."""
@@ -444,12 +459,11 @@ class AdmissionEngine(EngineState):
         fair = self._config.fair_sharing
         topologies = NodeTopologies(self._cache, self._book, self._features)
         strategies = fair.preemption_strategies if fair is not None else None
-        preemptor = Preemptor(self._cache, self._features, strategies, topologies=topologies)
+        preemptor = Preemptor(self._cache, self._features, strategies, self._fair_usage.order_of, topologies=topologies)
         context = AssignerContext(
             flavors=self._cache.flavors,
             features=self._features,
-            ignores_undeclared=self._features[Gate.QUOTA_CHECK_STRATEGY]
-            and self._config.resources.quota_check_strategy == "IgnoreUndeclared",
+            ignores_undeclared=self._ignores_undeclared(),
             is_fair=fair is not None,
             oracle=preemptor,
             topologies=topologies,
@@ -457,6 +471,10 @@ class AdmissionEngine(EngineState):
         )
         nominator = Nominator(self._cache, context, preemptor, self._namespaces.get)
         return Cycle(nominator, self._features, fair is not None, bool(self._not_ready))
+
+    def _ignores_undeclared(self) -> bool:
+        is_asked = self._config.resources.quota_check_strategy == "IgnoreUndeclared"
+        return is_asked and self._features[Gate.QUOTA_CHECK_STRATEGY]
 
     def _assume(self, decision: Admit, now: Instant) -> None:
         self._assumed[decision.key] = decision.workload
@@ -502,6 +520,11 @@ class AdmissionEngine(EngineState):
         self._changed[0][name] = None
         for local in self._locals_of.get(name, ()):
             self._changed[1][local] = None
+
+
+def _leads(local_queue: LocalQueue) -> tuple[str, str]:
+    """What decides where the Workloads of a LocalQueue wait."""
+    return local_queue.spec.cluster_queue, local_queue.spec.stop_policy
 
 
 def _selects(queue: ClusterQueueState, labels: Mapping[str, str]) -> bool:

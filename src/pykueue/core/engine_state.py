@@ -9,6 +9,7 @@ Source: scheduling.md §10.5, §12, §13.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason
@@ -16,6 +17,7 @@ from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import Cache
+from pykueue.core.fair_usage import FairUsage
 from pykueue.core.features import Features, Gate
 from pykueue.core.measures import Measured
 from pykueue.core.queue.manager import QueueManager
@@ -57,6 +59,7 @@ class EngineState:
         """Of what matters to everybody; not of Workloads."""
         self._marked_at = 0
         self._ready = Readiness(self._cache, self._queues)
+        self._fair_usage = FairUsage(config, features, self._cache, self._queues, self._ready)
         self._last_cycle_at = Instant(0)
         self._backoff_us = 0
         self._changed: tuple[dict[str, None], dict[ObjectKey, None], dict[str, None], dict[ObjectKey, None]] = (
@@ -82,7 +85,8 @@ class EngineState:
             return None
         queue = self._cache.queue(spec.spec.cluster_queue)
         pending = self._queues.pending_in(key) if queue is not None else self._stranded(key)
-        return local_queue_view(spec, queue, self._cache.local_tallies.get(key), pending)
+        view = local_queue_view(spec, queue, self._cache.local_tallies.get(key), pending)
+        return replace(view, admission_fair_sharing=self._fair_usage.status(key, queue))
 
     def _stranded(self, local: ObjectKey) -> int:
         """Workloads of a LocalQueue that leads nowhere: they wait, though no ClusterQueue knows of them."""
@@ -147,7 +151,8 @@ class EngineState:
     def measured(self) -> Measured:
         """What metrics are read from; see `core/measures.py`."""
         return Measured(
-            self._cache, self._queues, self._workloads, self._stranded, self._config, self._features
+            self._cache, self._queues, self._workloads, self._stranded, self._fair_usage.order_of, self._config,
+            self._features,
         )  # fmt: skip
 
     def pending(self, cluster_queue: str) -> list[ObjectKey]:

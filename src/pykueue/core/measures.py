@@ -39,6 +39,7 @@ class Measured:
         queues: what waits.
         workloads: all Workloads.
         stranded: how many wait in a LocalQueue that leads nowhere.
+        usage_order: of a ClusterQueue: the admission fair sharing usage of a LocalQueue; None where that orders nothing.
         config: which gauges are wanted.
         features: gates in force.
     """
@@ -47,6 +48,7 @@ class Measured:
     queues: QueueManager
     workloads: Mapping[ObjectKey, Workload]
     stranded: Callable[[ObjectKey], int]
+    usage_order: Callable[[ClusterQueueState], Callable[[ObjectKey], float] | None]
     config: Configuration
     features: Features
 
@@ -178,6 +180,9 @@ def _local_queue(what: Measured, key: ObjectKey, spec: LocalQueue, *, has_resour
     present = "True" if is_active and spec.spec.stop_policy == "None" else "False"
     for status in ("True", "False", "Unknown"):
         yield Sample("local_queue_status", (*labels, status), float(status == present))
+    usage_of = what.usage_order(queue) if queue is not None else None
+    if queue is not None and usage_of is not None:
+        yield Sample("local_queue_admission_fair_sharing_usage", (*labels, queue.name), usage_of(key))
     if not has_resources or queue is None:
         return
     for item in quotas_of(queue.groups):

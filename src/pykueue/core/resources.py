@@ -80,10 +80,18 @@ def parse_amount(resource: str, text: str | float) -> int:
 
 def format_amount(resource: str, amount: int) -> str:
     """An amount as Kubernetes prints it: cpu in cores, memory-like resources with binary suffixes."""
-    if resource == CPU:
-        return str(Quantity(amount * _MILLI))
+    return format_nanos(resource, nanos_of(resource, amount))
+
+
+def nanos_of(resource: str, amount: int) -> int:
+    """An amount in nano-units."""
+    return amount * (_MILLI if resource == CPU else _NANO)
+
+
+def format_nanos(resource: str, nanos: int) -> str:
+    """Nano-units as `format_amount` prints amounts; memory too is decimal where it is not whole."""
     binary = resource in ("memory", "ephemeral-storage") or resource.startswith("hugepages-")
-    return str(Quantity(amount * _NANO, Format.BINARY_SI if binary else Format.DECIMAL_SI))
+    return str(Quantity(nanos, Format.BINARY_SI if binary else Format.DECIMAL_SI))
 
 
 def format_requests(requests: Mapping[str, int]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pykueue.api.constants import Reason
-from pykueue.api.v1beta2 import FlavorUsage, LocalQueue, ResourceUsage
+from pykueue.api.v1beta2 import AdmissionFairSharingStatus, FlavorUsage, LocalQueue, ResourceUsage
 from pykueue.core.cache.clusterqueue import ClusterQueueState, Tally
 from pykueue.core.cache.cohort import QuotaNode
 from pykueue.core.resources import UNLIMITED, FlavorResource, format_amount
@@ -28,6 +28,7 @@ class QueueView:
         flavors_reservation: usage of the reserving ones, in spec order.
         flavors_usage: usage of the admitted ones.
         weighted_share: of fair sharing; None if it is off, or for LocalQueues.
+        admission_fair_sharing: what a LocalQueue used; None if that does not matter, or is not known yet.
     """
 
     active: bool
@@ -39,6 +40,7 @@ class QueueView:
     flavors_reservation: tuple[FlavorUsage, ...]
     flavors_usage: tuple[FlavorUsage, ...]
     weighted_share: int | None = None
+    admission_fair_sharing: AdmissionFairSharingStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

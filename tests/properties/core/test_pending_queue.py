@@ -48,11 +48,13 @@ class Twin:
     all: dict[ObjectKey, Plain] = field(default_factory=dict)
     records: dict[str, tuple[str, str]] = field(default_factory=dict)
     sticky: tuple[ObjectKey, int] | None = None
+    usage: dict[ObjectKey, float] = field(default_factory=dict)
     pops: int = 0
     retried_at: int = -1
 
     def key(self, info: Info) -> tuple[object, ...]:
-        return order_key(info, is_sticky=self.sticky is not None and self.sticky[0] == info.key, usage=0.0)
+        is_sticky = self.sticky is not None and self.sticky[0] == info.key
+        return (self.usage.get(info.local_queue, 0.0), *order_key(info, is_sticky=is_sticky))
 
     def push(self, info: Info) -> None:
         item = self.all.get(info.key)
@@ -130,7 +132,7 @@ def make(name: int, cpu: int, priority: int, generation: int, blocked: str) -> I
         "metadata": {"name": f"w{name}", "namespace": namespace, "uid": f"{name}", "generation": generation},
         "spec": {
             "podSets": [{"name": "main", "count": 1, "template": {"spec": {"containers": [container]}}}],
-            "queueName": "lq",
+            "queueName": f"lq{name // 2 % 2}",
             "priority": priority,
         },
         "status": {"conditions": conditions},
@@ -149,14 +151,21 @@ steps = st.one_of(
     ),
     st.tuples(st.just("wake"), st.sampled_from(("ab", "a", ""))),
     st.tuples(st.just("delete"), names),
+    st.tuples(st.just("use"), st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 3))),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.booleans(), st.lists(steps, min_size=1, max_size=40))
-def test_shapes_are_parked_as_their_members_would_be(is_strict: bool, play: list[tuple[str, object]]) -> None:
+@given(st.booleans(), st.booleans(), st.lists(steps, min_size=1, max_size=40))
+def test_shapes_are_parked_as_their_members_would_be(
+    is_strict: bool, is_by_usage: bool, play: list[tuple[str, object]]
+) -> None:
     """After every step the same Workloads are active, parked, and bypassed, in the same order; each bypassed one was told."""
     queue, twin = PendingQueue(is_strict=is_strict), Twin(is_strict)
+    usage: dict[ObjectKey, float] = {}
+    if is_by_usage:
+        queue.order_by(lambda local_queue: usage.get(local_queue, 0.0))
+        twin.usage = usage
     told: dict[ObjectKey, None] = {}
     for n, (what, value) in enumerate(play):
         match what, value:
@@ -179,6 +188,10 @@ def test_shapes_are_parked_as_their_members_would_be(is_strict: bool, play: list
                 key = ObjectKey("ab"[name % 2], f"w{name}")
                 queue.delete(key)
                 twin.delete(key)
+            case "use", (str() as namespace, int() as number, int() as amount):
+                local_queue = ObjectKey(namespace, f"lq{number}")
+                usage[local_queue] = float(amount)
+                queue.reorder(local_queue)
         check(queue, twin, told)
 
 

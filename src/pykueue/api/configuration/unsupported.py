@@ -17,7 +17,6 @@ _WITHOUT_EFFECT: Mapping[str, str] = {
     "controller.group_kind_concurrency": "all reconcilers share one loop, which has no workers to share out",
     "tls.curve_preferences": "curves are those of the Python runtime's OpenSSL",
     "metrics.custom_labels": "metrics have their standard labels only",
-    "admission_fair_sharing": "usage over time is not counted in this release",
     "multi_kueue": "MultiKueue is not part of this release",
     "integrations.external_frameworks": "owners of external kinds are not searched",
     "resources.device_class_mappings": "dynamic resource allocation is not part of this release",

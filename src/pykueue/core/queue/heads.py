@@ -3,7 +3,7 @@
 The three are disjoint. `pop` moves the head into flight, `requeue` decides where it goes after an unsuccessful attempt, `push_or_update` where
 a new or changed Workload goes, `wake` moves parked Workloads back.
 
-Equivalent Workloads wait in one `Shape` per namespace. The head of the queue is the best of the heads of the shapes that may be tried. When one
+Equivalent Workloads wait in one `Shape` per LocalQueue. The head of the queue is the best of the heads of the shapes that may be tried. When one
 fails for lack of quota its hash is recorded, and with that all its shapes are parked; the record's end wakes them. What is parked for
 another reason (a backoff, missing pods, the wrong namespace, no hash) is parked by itself. So what an arrival or a completion
 costs depends on how many different shapes wait, and not on how many Workloads.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pykueue.api.instant import Instant
 from pykueue.api.objects import ObjectKey
-from pykueue.core.queue.ordering import OrderKey, order_key
+from pykueue.core.queue.ordering import OrderKey, QueueKey, order_key
 from pykueue.core.queue.shapes import STALE_MAX, Pending, Shape
 from pykueue.core.workload.info import UNKNOWN_HASH, Info
 from pykueue.core.workload.lifecycle import reactivation_state, waits_for_replacement
@@ -56,13 +56,12 @@ class PendingQueue:
     """What waits for one ClusterQueue."""
 
     def __init__(self, *, is_strict: bool) -> None:
-        self.usage_of: Callable[[ObjectKey], float] | None = None
-        """Fair-sharing usage of a LocalQueue; None if it does not order this queue."""
         self._is_strict = is_strict
+        self._usage_of: Callable[[ObjectKey], float] | None = None
         self._items: dict[ObjectKey, Pending] = {}
-        self._shapes: dict[str, dict[str, Shape]] = {}
-        """By hash, then by namespace; none is empty."""
-        self._heads: list[tuple[OrderKey, int, Shape]] = []
+        self._shapes: dict[str, dict[ObjectKey, Shape]] = {}
+        """By hash, then by LocalQueue; none is empty."""
+        self._heads: list[tuple[QueueKey, int, Shape]] = []
         """Heap of shapes; an entry counts only if the shape is listed with this order."""
         self._alone: dict[str, dict[ObjectKey, None]] = {}
         """What is parked by itself, by namespace."""
@@ -99,7 +98,7 @@ class PendingQueue:
                 continue
             item = shape.head()
             assert item is not None
-            if item.order == order:
+            if item.order == order[1]:
                 return item
             heapq.heappop(self._heads)
             self._list(shape)
@@ -124,11 +123,13 @@ class PendingQueue:
     def has_parked_in(self, namespace: str) -> bool:
         """Whether Workloads of the namespace are parked."""
         recorded = (self._shapes.get(equivalence, {}) for equivalence in self._unschedulable)
-        return namespace in self._alone or any(namespace in shapes for shapes in recorded)
+        return namespace in self._alone or any(local.namespace == namespace for shapes in recorded for local in shapes)
 
     def ordered(self) -> list[Pending]:
         """Everything that waits, in queue order (§13.5)."""
-        return sorted(self._items.values(), key=lambda item: self._key(item.info))
+        return sorted(
+            self._items.values(), key=lambda item: self._queue_key(item.info.local_queue, self._key(item.info))
+        )
 
     def items(self) -> Iterable[Pending]:
         """Everything that waits, in no order that means anything."""
@@ -244,7 +245,7 @@ class PendingQueue:
         self._unschedulable.clear()
         for shape in shapes:
             self._n_active += shape.n
-            if may_wake(shape.namespace):
+            if may_wake(shape.local_queue.namespace):
                 shape.tried = None
                 self._list(shape)
             else:
@@ -256,19 +257,41 @@ class PendingQueue:
 
     def tell_again(self) -> None:
         """Count every Workload as not told yet that it is parked for another one."""
-        for by_namespace in self._shapes.values():
-            for shape in by_namespace.values():
+        for by_local_queue in self._shapes.values():
+            for shape in by_local_queue.values():
                 shape.untold = {item.info.key: None for item in shape.members()}
 
-    def reorder(self) -> None:
-        """Sort anew, after usage of LocalQueues changed."""
-        for item in self._items.values():
-            if item.shape is not None:
-                self._resort(item)
+    def order_by(self, usage_of: Callable[[ObjectKey], float] | None) -> None:
+        """Let the fair-sharing usage of LocalQueues come first in the order; None for not.
+
+        Args:
+            usage_of: the usage of a LocalQueue. `reorder` must be called for each LocalQueue whose usage changed.
+        """
+        if usage_of == self._usage_of:
+            return
+        self._usage_of = usage_of
+        for local_queue in {local: None for by_local_queue in self._shapes.values() for local in by_local_queue}:
+            self._relist(local_queue)
+
+    def reorder(self, local_queue: ObjectKey) -> None:
+        """The fair-sharing usage of a LocalQueue changed: its Workloads come earlier or later."""
+        if self._usage_of is not None:
+            self._relist(local_queue)
+
+    def _relist(self, local_queue: ObjectKey) -> None:
+        for by_local_queue in self._shapes.values():
+            shape = by_local_queue.get(local_queue)
+            if shape is None or shape.listed is None:
+                continue
+            order = shape.listed[1]
+            if shape.listed != self._queue_key(local_queue, order):
+                self._list(shape)
 
     def _key(self, info: Info) -> OrderKey:
-        is_sticky = self._sticky is not None and self._sticky[0] == info.key
-        return order_key(info, is_sticky=is_sticky, usage=self.usage_of(info.local_queue) if self.usage_of else 0.0)
+        return order_key(info, is_sticky=self._sticky is not None and self._sticky[0] == info.key)
+
+    def _queue_key(self, local_queue: ObjectKey, order: OrderKey) -> QueueKey:
+        return (0.0 if self._usage_of is None else self._usage_of(local_queue), order)
 
     def _is_parked(self, item: Pending) -> bool:
         if item.shape is None:
@@ -285,15 +308,15 @@ class PendingQueue:
     def _join(self, item: Pending) -> Shape:
         """Let a Workload wait with its like: active, unless their failure is recorded."""
         info = item.info
-        by_namespace = self._shapes.setdefault(info.equivalence, {})
-        shape = by_namespace.get(info.key.namespace)
+        by_local_queue = self._shapes.setdefault(info.equivalence, {})
+        shape = by_local_queue.get(info.local_queue)
         if shape is None:
-            shape = by_namespace[info.key.namespace] = Shape(info.equivalence, info.key.namespace)
+            shape = by_local_queue[info.local_queue] = Shape(info.equivalence, info.local_queue)
         order = self._key(info)
         shape.add(item, order)
         if info.equivalence not in self._unschedulable:
             self._n_active += 1
-            if shape.listed is None or order < shape.listed:
+            if shape.listed is None or order < shape.listed[1]:
                 self._list(shape)
         else:
             del shape.untold[info.key]
@@ -318,9 +341,9 @@ class PendingQueue:
         shape.remove(item)
         if not shape.n:
             shape.listed = None
-            by_namespace = self._shapes[shape.equivalence]
-            del by_namespace[shape.namespace]
-            if not by_namespace:
+            by_local_queue = self._shapes[shape.equivalence]
+            del by_local_queue[shape.local_queue]
+            if not by_local_queue:
                 del self._shapes[shape.equivalence]
 
     def _update_parked(self, item: Pending, info: Info, now: Instant) -> None:
@@ -339,7 +362,7 @@ class PendingQueue:
         assert shape is not None
         if order != item.order:
             shape.add(item, order)
-            if shape.listed is not None and order < shape.listed:
+            if shape.listed is not None and order < shape.listed[1]:
                 self._list(shape)
 
     def _record(self, equivalence: str, record: tuple[str, str]) -> list[ObjectKey]:
@@ -367,9 +390,9 @@ class PendingQueue:
         head = shape.head()
         assert head is not None
         assert head.order is not None
-        shape.listed = head.order
+        shape.listed = self._queue_key(shape.local_queue, head.order)
         self._entries += 1
-        heapq.heappush(self._heads, (head.order, self._entries, shape))
+        heapq.heappush(self._heads, (shape.listed, self._entries, shape))
         if len(self._heads) > 2 * self._n_active + STALE_MAX:
             self._heads = [entry for entry in self._heads if entry[2].listed == entry[0]]
             heapq.heapify(self._heads)

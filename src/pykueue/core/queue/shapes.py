@@ -1,7 +1,8 @@
 """Waiting Workloads of one shape: equal to the scheduler, so they are parked and woken as one.
 
-A `Shape` holds the Workloads of one namespace with one equivalence hash in a heap of their own. Whether it is parked is not written on the
-Workloads: `heads.py` looks its hash up among the recorded failures. So parking a thousand Workloads, or waking them, is one step.
+A `Shape` holds the Workloads of one LocalQueue with one equivalence hash in a heap of their own. Whether it is parked is not written on the
+Workloads: `heads.py` looks its hash up among the recorded failures. So parking a thousand Workloads, or waking them, is one step. So is a
+change of their LocalQueue's fair-sharing usage: it moves the shape, not the members.
 
 The heap may hold stale entries; an entry counts only if it is the latest of its Workload in this shape, so a change costs the logarithm of
 the number of members and never a search.
@@ -15,7 +16,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from pykueue.api.objects import ObjectKey
-from pykueue.core.queue.ordering import OrderKey
+from pykueue.core.queue.ordering import OrderKey, QueueKey
 from pykueue.core.scheduler.assignment import ScanProgress
 from pykueue.core.workload.info import Info
 
@@ -50,7 +51,7 @@ class Shape:
 
     Attributes:
         equivalence: their hash.
-        namespace: theirs.
+        local_queue: theirs.
         n: how many there are.
         listed: the order under which the shape stands in the queue's heap of shapes; None if it does not.
         tried: the member whose failure was recorded; all others are parked for it.
@@ -58,9 +59,9 @@ class Shape:
     """
 
     equivalence: str
-    namespace: str
+    local_queue: ObjectKey
     n: int = 0
-    listed: OrderKey | None = None
+    listed: QueueKey | None = None
     tried: ObjectKey | None = None
     untold: dict[ObjectKey, None] = field(default_factory=dict)
     _heap: list[tuple[OrderKey, int, Pending]] = field(default_factory=list)
