@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,30 +28,29 @@ from pykueue.core.scheduler.decisions import Admit, CycleResult, Pending, Preemp
 SECOND = 1_000_000
 START = Instant(1_700_000_000 * SECOND)
 POLICIES = {"L": "LowerPriority", "LN": "LowerOrNewerEqualPriority", "A": "Any", "N": "Never"}
+RESOURCES = r"cpu|mem|gpu|compute|pods|ra|rb|rc|r\d"
+"""What the tables call resources."""
 SEARCH = {"S": "MayStopSearch", "T": "TryNextFlavor"}
 
 
 def quota_groups(text: str) -> list[dict[str, Any]]:
-    """`f:4 BL2 LL1→g:cpu2,mem1Gi ∥ h:gpu3` as resource groups; a resource without a name is cpu."""
+    """`f:4 BL2 LL1→g:cpu2 BL3,mem1Gi ∥ h:gpu3` as resource groups; a resource without a name is cpu."""
     groups = []
     for group in text.split("∥"):
         flavors = []
         for part in group.split("→"):
-            words = part.split()
-            flavor, amounts = words[0].split(":")
-            limits = {w[:2]: w[2:] for w in words[1:]}
-            resources = []
-            for amount in amounts.split(","):
-                name, value = re.fullmatch(r"(cpu|mem|gpu|pods|r\d)?(.*)", amount).groups()  # type: ignore[union-attr]
-                quota: dict[str, Any] = {"name": resource(name), "nominalQuota": value}
-                if "BL" in limits:
-                    quota["borrowingLimit"] = limits["BL"]
-                if "LL" in limits:
-                    quota["lendingLimit"] = limits["LL"]
-                resources.append(quota)
-            flavors.append({"name": flavor, "resources": resources})
+            flavor, _, amounts = part.strip().partition(":")
+            flavors.append({"name": flavor, "resources": [_quota(amount) for amount in amounts.split(",")]})
         groups.append({"coveredResources": [r["name"] for r in flavors[0]["resources"]], "flavors": flavors})
     return groups
+
+
+def _quota(text: str) -> dict[str, Any]:
+    amount, *limits = text.split()
+    match = re.fullmatch(rf"({RESOURCES})?(.*)", amount)
+    assert match is not None
+    quota: dict[str, Any] = {"name": resource(match.group(1)), "nominalQuota": match.group(2)}
+    return quota | {{"BL": "borrowingLimit", "LL": "lendingLimit"}[limit[:2]]: limit[2:] for limit in limits}
 
 
 def resource(name: str | None) -> str:
@@ -131,35 +130,30 @@ class World:
         self.engine.set_local_queue(ObjectKey(namespace, name), msgspec.convert(obj, LocalQueue), self.now)
 
     def workload(self, name: str, queue: str, requests: str, priority: int = 0, **options: Any) -> Workload:
-        """A Workload: `requests` like `3×2` (pods × cpu), `2`, or `cpu1,mem1Gi`. Options: at (flavor), t, min, pod, status."""
-        count, _, per_pod = requests.rpartition("×")
-        amounts = {}
-        for amount in per_pod.split(","):
-            match = re.fullmatch(r"(cpu|mem|gpu|r\d)?(-?[0-9.]+\w*)", amount)
-            assert match is not None, amount
-            amounts[resource(match.group(1))] = match.group(2)
-        pod_spec = {"containers": [{"name": "c", "resources": {"requests": amounts}}], **options.get("pod", {})}
-        pod_set: dict[str, Any] = {"name": "main", "count": int(count or 1), "template": {"spec": pod_spec}}
-        if "min" in options:
-            pod_set["minCount"] = options["min"]
+        """A Workload.
+
+        `requests` is `3×2` (pods × cpu), `2`, `cpu1,mem1Gi`, `50[20]×2` (minCount 20), or several pod sets
+        `driver 5 | worker 3×2`. Options: at (flavor), cq, t, min, pod, group, status, metadata, reserved, pod_sets, namespace.
+        """
+        pod_sets = [pod_set(text.strip(), options) for text in requests.split("|")]
         created = START + options.get("t", 0) * SECOND
         obj: dict[str, Any] = {
             "metadata": {
                 "name": name, "namespace": options.get("namespace", "ns"), "uid": name, "generation": 1,
                 "creationTimestamp": format_time(Instant(created)), **options.get("metadata", {}),
             },
-            "spec": {"podSets": options.get("pod_sets", [pod_set]), "queueName": queue, "priority": priority},
+            "spec": {"podSets": options.get("pod_sets", pod_sets), "queueName": queue, "priority": priority},
             "status": options.get("status", {}),
         }  # fmt: skip
         workload = msgspec.convert(obj, Workload)
         if "at" in options:
-            n = int(count or 1)
-            usage = {r: _times(a, n) for r, a in amounts.items()}
-            flavors = dict.fromkeys(amounts, options["at"])
-            admission = {
-                "clusterQueue": options.get("cq", queue),
-                "podSetAssignments": [{"name": "main", "flavors": flavors, "resourceUsage": usage, "count": n}],
-            }
+            given = []
+            for each in pod_sets:
+                amounts, n = each["template"]["spec"]["containers"][0]["resources"]["requests"], each["count"]
+                usage = {r: _times(a, n) for r, a in amounts.items()}
+                flavors = dict.fromkeys(amounts, options["at"])
+                given.append({"name": each["name"], "flavors": flavors, "resourceUsage": usage, "count": n})
+            admission = {"clusterQueue": options.get("cq", queue), "podSetAssignments": given}
             workload = reserved(
                 workload,
                 msgspec.convert(admission, Admission),
@@ -223,6 +217,26 @@ class World:
         queue = self.engine._queues.queue(home)
         assert queue is not None
         return queue.is_parked(key)
+
+
+def pod_set(text: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A pod set of `World.workload`'s notation."""
+    name, _, rest = text.rpartition(" ")
+    count, _, per_pod = rest.rpartition("×")
+    n, _, least = count.rstrip("]").partition("[")
+    amounts = {}
+    for amount in per_pod.split(","):
+        match = re.fullmatch(rf"({RESOURCES})?(-?[0-9.]+\w*)", amount)
+        assert match is not None, amount
+        amounts[resource(match.group(1))] = match.group(2)
+    spec = {"containers": [{"name": "c", "resources": {"requests": amounts}}], **options.get("pod", {})}
+    found: dict[str, Any] = {"name": name or "main", "count": int(n or 1), "template": {"spec": spec}}
+    minimum = least or options.get("min")
+    if minimum:
+        found["minCount"] = int(minimum)
+    if "group" in options:
+        found["topologyRequest"] = {"podSetGroupName": options["group"]}
+    return found
 
 
 def pendings(result: CycleResult) -> dict[str, Pending]:

@@ -138,8 +138,6 @@ def valid_progress(
             return None
         if cycle - progress.cycle <= 1:
             return progress
-    elif progress.equivalence and progress.equivalence != info.equivalence:
-        return None
     return None if queue.generation > progress.generation else progress
 
 
@@ -197,6 +195,7 @@ class _Assigner:
         if len(unit) > 1:
             requests = _sum(own.values())
         total = _GroupOutcome()
+        passed_over: list[list[Attempt]] = []
         for name in _in_hash_order(requests):
             if name in total.choices:
                 continue
@@ -215,6 +214,10 @@ class _Assigner:
             total.choices |= outcome.choices
             total.reasons += outcome.reasons
             total.attempts += outcome.attempts
+            passed_over.append(_passed_over(self.queue.groups[group], outcome, requests))
+        if len(passed_over) > 1 and total.no_fit is None:
+            # Kueue parity: scheduling.md §5.8, with several resource groups the flavors that a search did not come to are told too.
+            total.attempts += [attempt for attempts in passed_over for attempt in attempts]
         for i in unit:
             flavors = {name: total.choices[name] for name in own[i] if name in total.choices}
             results.append(
@@ -293,8 +296,10 @@ class _Assigner:
     ) -> dict[str, FlavorChoice]:
         """Judge one flavor for all asked resources; fills the attempt in."""
         reason = self._mismatch([pod_sets[i] for i in unit], asked, attempt.flavor)
-        if reason is not None:
-            _refuse(attempt, reason, Reason.NO_MATCHING_FLAVOR)
+        reasons = [reason] if reason is not None else self._leaves_slice(asked, attempt.flavor)
+        if reasons:
+            for text in reasons:
+                _refuse(attempt, text, Reason.NO_MATCHING_FLAVOR)
             return {}
         preference = self.queue.spec.spec.flavor_fungibility.preference
         choices: dict[str, FlavorChoice] = {}
@@ -309,7 +314,7 @@ class _Assigner:
         return choices if worst[0] is not Mode.NO_FIT else {}
 
     def _mismatch(self, pod_sets: Sequence[PodSetInfo], asked: Mapping[str, int], name: str) -> str | None:
-        """Why the unit cannot use the flavor at all (§6.2 steps 1 to 6)."""
+        """Why the unit cannot use the flavor at all (§6.2 steps 1 to 5)."""
         if self.pins is not None:
             for pod_set in pod_sets:
                 pinned = self.pins.get(pod_set.name, {})
@@ -330,11 +335,16 @@ class _Assigner:
             )
             if reason:
                 return reason
-        if self.replaces is not None:
-            for item in self.replaces.usage:
-                if item.resource in asked and item.flavor != name:
-                    return f"could not assign {name} flavor since the original workload is assigned: {item.flavor}"
         return None
+
+    def _leaves_slice(self, asked: Mapping[str, int], name: str) -> list[str]:
+        """Why the flavor cannot be used beside the replaced slice, once per resource (§6.2 step 6)."""
+        held = self.replaces.usage if self.replaces is not None else {}
+        return [
+            f"could not assign {name} flavor since the original workload is assigned: {item.flavor}"
+            for item in held
+            if item.resource in asked and item.flavor != name
+        ]
 
     def _fits(self, resource: str, request: int, attempt: Attempt) -> tuple[Mode, int]:
         """Judge one flavor-resource (§6.5)."""
@@ -419,6 +429,14 @@ def _refuse(attempt: Attempt, reason: str, severity: Reason) -> None:
     attempt.reasons.append(reason)
     if attempt.severity is None or NO_FIT_SEVERITY[severity] > NO_FIT_SEVERITY[attempt.severity]:
         attempt.severity = severity
+
+
+def _passed_over(group: ResourceGroup, outcome: _GroupOutcome, requests: Mapping[str, int]) -> list[Attempt]:
+    """The flavors of a group that were not looked at, because an earlier one was taken."""
+    tried = {attempt.flavor for attempt in outcome.attempts}
+    texts = [f"does not provide resource {name}" for name in group.covered_resources if name in requests]
+    untried = [flavor.name for flavor in group.flavors if flavor.name not in tried]
+    return [Attempt(name, Mode.NO_FIT, reasons=[f"flavor {name} {text}" for text in texts]) for name in untried]
 
 
 def _least_severe(attempts: Sequence[Attempt]) -> Reason:
