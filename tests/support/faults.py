@@ -66,7 +66,9 @@ class FaultyTransport:
             self._die_if_crashed()
         roll = faults.dice.random()
         if roll < faults.conflict:
-            raise Conflict("the object has been modified; please apply your changes to the latest version and try again")
+            raise Conflict(
+                "the object has been modified; please apply your changes to the latest version and try again"
+            )
         if roll < faults.conflict + faults.busy:
             raise TooManyRequests("too many requests")
         answer = await self._inner.request(request)

@@ -13,6 +13,7 @@ import jsonpatch
 from pykueue.api import objects
 from pykueue.api.commands import Apply, Chain, Command, Create, Delete, Emit, Patch, PatchType, Together
 from pykueue.api.errors import Conflict
+from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant, format_time, parse_time
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj, ObjectKey
@@ -93,8 +94,6 @@ class World:
         for reconciler in self._reconcilers:
             for watch in reconciler.watches():
                 for obj in self.reader.list(watch.kind):
-                    from pykueue.api.events import Change, ObjectEvent
-
                     for key in watch.keys(ObjectEvent(watch.kind, Change.ADDED, obj), self.reader):
                         assert reconciler.reconcile(self.reader, key, self.now).commands == ()
 
@@ -175,11 +174,15 @@ class World:
         event = self.reader.apply(kind, obj, deleted=deleted)
         if event is None:
             return
+        self._hear(event)
         for reconciler in self._reconcilers:
             for watch in reconciler.watches():
                 if watch.kind == kind:
                     wanted = [(reconciler, key) for key in watch.keys(event, self.reader)]
                     self._queue += [item for item in wanted if item not in self._queue]
+
+    def _hear(self, event: ObjectEvent) -> None:
+        """An object changed; for worlds with more than reconcilers in them."""
 
 
 def _merged(old: Any, patch: Any) -> Any:

@@ -23,7 +23,7 @@ from pykueue.api.constants import (
     StopPolicy,
     WorkloadCondition,
 )
-from pykueue.api.events import ObjectEvent
+from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant, parse_time
 from pykueue.api.kinds import CLUSTER_QUEUE, LOCAL_QUEUE, WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
@@ -444,20 +444,25 @@ def _queue_of(obj: Obj) -> Iterable[str]:
 
 
 def _of_local_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-    if event.old is not None and _gist(event.old) == _gist(event.new):
+    if not _concerns_workloads(event):
         return ()
     found = reader.by_index(WORKLOAD, BY_LOCAL_QUEUE, str(objects.key(event.new)))
     return [objects.key(obj) for obj in found]
 
 
 def _of_cluster_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-    if event.old is not None and _gist(event.old) == _gist(event.new):
+    if not _concerns_workloads(event):
         return ()
     keys: list[ObjectKey] = []
     for local_queue in reader.by_index(LOCAL_QUEUE, BY_CLUSTER_QUEUE, objects.name(event.new)):
         found = reader.by_index(WORKLOAD, BY_LOCAL_QUEUE, str(objects.key(local_queue)))
         keys.extend(objects.key(obj) for obj in found)
     return keys
+
+
+def _concerns_workloads(event: ObjectEvent) -> bool:
+    """Whether a queue came, went, or changed in what its Workloads go by."""
+    return event.old is None or event.change is Change.DELETED or _gist(event.old) != _gist(event.new)
 
 
 def _gist(obj: Obj) -> object:

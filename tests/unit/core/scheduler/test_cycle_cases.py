@@ -76,42 +76,6 @@ def test_namespace_mismatch() -> None:
     assert world.is_parked("w")
 
 
-def test_one_cohort_several_heads() -> None:
-    """CY-15, CY-17, CY-18: heads of one cohort are admitted as long as each still fits."""
-    for alpha, beta, both in (("40", "40", True), ("45", "56", False), ("45", "55", True)):
-        world = f1()
-        world.workload("a", "alpha", alpha)
-        world.workload("b", "beta", beta, t=1)
-        result = world.cycle()
-        assert ("b" in admits(result)) is both or admits(result)["b"].admission.pod_set_assignments[0].flavors[
-            "cpu"
-        ] == "spot"
-        assert "a" in admits(result)
-
-
-def test_entries_that_no_longer_fit_are_skipped() -> None:
-    """CY-27: what another entry took is gone; the skipped one stays in the heap."""
-    world = World()
-    for i in (1, 2):
-        world.queue(f"cq{i}", "default:r110 BL10", "co", RWC="A", WCQ="L")
-    world.queue("cq3", "default:r110 BL10", "co")
-    world.workload("w1", "cq1", "r116", -1)
-    world.workload("w2", "cq2", "r116", -2)
-    result = world.cycle()
-    assert list(admits(result)) == ["w1"]
-    assert pendings(result)["w2"].message == NO_LONGER_FITS
-    assert not world.is_parked("w2")
-
-
-def test_lending_limit_holds_back() -> None:
-    """CY-20: a lender keeps what it does not lend."""
-    world = f1()
-    world.workload("held", "lend-b", "2", at="default")
-    world.workload("new", "lend-b", "3", t=1)
-    assert pendings(world.cycle())["new"].reason == "WaitingForQuota"
-    assert world.is_parked("new")
-
-
 def test_preemptions_in_two_queues_of_a_cohort() -> None:
     """CY-30: both preemptors get their victims in one cycle."""
     world = World()
@@ -137,19 +101,6 @@ def test_a_shared_remainder_is_given_once() -> None:
     assert victims(result) == {"alpha1": "InClusterQueue"}
     assert pendings(result)["pb"].message == NO_LONGER_FITS
     assert result.skipped == {"beta": 1}
-
-
-def test_must_fit_nominal_to_reclaim() -> None:
-    """CY-29: nobody over nominal, nothing to reclaim."""
-    world = World()
-    for name in ("alpha", "beta"):
-        world.queue(name, "default:2", "co", WCQ="L", RWC="A")
-        world.workload(f"{name}1", name, "1", -1, at="default")
-    world.workload("new", "alpha", "3", 1)
-    result = world.cycle()
-    assert victims(result) == {}
-    assert pendings(result)["new"].reason == "WaitingForQuota"
-    assert world.is_parked("new")
 
 
 def test_capacity_is_reserved_unless_it_can_be_reclaimed() -> None:
@@ -245,42 +196,6 @@ def test_overlapping_victims_are_deferred() -> None:
         assert ("hero", "deferred_fit") in result.recomputed
         assert not world.is_parked("h")
         assert world.is_parked("r")
-
-
-def test_fair_order_prefers_who_has_less() -> None:
-    """FC-01, FC-03, FC-08: the lower share after adding the entry goes first."""
-    world = World(Configuration(fair_sharing=FairSharing()))
-    world.cohort("root")
-    world.cohort("A", "default:10", "root")
-    world.cohort("B", "", "root")
-    world.queue("a", "default:0", "A")
-    world.queue("b", "default:5", "B")
-    world.queue("c", "default:0", "B")
-    world.workload("held", "c", "10", at="default")
-    world.workload("wa", "a", "5")
-    world.workload("wb", "b", "5")
-    assert list(admits(world.cycle())) == ["wa"]
-    world = World(Configuration(fair_sharing=FairSharing()))
-    world.cohort("A", "default:100")
-    world.queue("b", "default:0", "A")
-    world.queue("c", "default:0", "A")
-    world.workload("held", "b", "10", at="default")
-    world.workload("wb", "b", "50")
-    world.workload("wc", "c", "75")
-    assert list(admits(world.cycle())) == ["wb"]
-
-
-def test_fair_order_of_a_weightless_pair() -> None:
-    """FC-09: among infinite shares the smaller unweighted one goes first, whatever the priority."""
-    for weight in ("0", "123456789"):
-        world = World(Configuration(fair_sharing=FairSharing()))
-        world.cohort("A", "default:8")
-        world.queue("b", "default:0", "A", weight=weight)
-        world.queue("c", "default:0", "A", weight=weight)
-        world.workload("held", "b", "4", at="default")
-        world.workload("wb", "b", "4", 9001)
-        world.workload("wc", "c", "4")
-        assert list(admits(world.cycle())) == ["wc"]
 
 
 def test_partial_admission() -> None:
