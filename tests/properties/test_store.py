@@ -13,7 +13,7 @@ KEYS = [ObjectKey(namespace, name) for namespace in ("a", "a-b", "b") for name i
 STEPS = st.lists(st.tuples(st.sampled_from(("put", "remove")), st.sampled_from(KEYS)), max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=STEPS, ring=st.integers(1, 20))
 def test_the_past_and_its_changes_agree_with_whole_copies(steps: list[tuple[str, ObjectKey]], ring: int) -> None:
     """Lists at any covered revision equal the copy made then; replaying changes from it leads to the present."""

@@ -20,7 +20,7 @@ def check_usage(world: World) -> None:
             assert tree.root.usage[i] <= tree.root.subtree[i], "more is admitted than there is"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(workloads, st.data())
 def test_usage_is_conserved(items: list[tuple[str, int, int]], data: st.DataObject) -> None:
     """After every step usage is the sum of what holds quota, and no tree gives more than it has."""
@@ -38,7 +38,7 @@ def test_usage_is_conserved(items: list[tuple[str, int, int]], data: st.DataObje
     check_usage(world)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(workloads, st.randoms(use_true_random=False))
 def test_the_order_of_events_does_not_matter(items: list[tuple[str, int, int]], random: object) -> None:
     """Objects that arrive in any order before the first cycle are decided about alike."""

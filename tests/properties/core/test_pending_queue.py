@@ -155,7 +155,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.booleans(), st.booleans(), st.lists(steps, min_size=1, max_size=40))
 def test_shapes_are_parked_as_their_members_would_be(
     is_strict: bool, is_by_usage: bool, play: list[tuple[str, object]]

@@ -73,7 +73,7 @@ def trees(draw: st.DrawFn) -> tuple[QuotaTree, list[QuotaNode], list[Twin]]:
     return QuotaTree(nodes[0], quotas), nodes, twins
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trees(), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), max_size=8))
 def test_the_flat_tree_is_its_twin(
     tree: tuple[QuotaTree, list[QuotaNode], list[Twin]], steps: list[tuple[int, int]]
@@ -94,7 +94,7 @@ def test_the_flat_tree_is_its_twin(
             assert got == (t.subtree(), t.local(), t.usage(), t.available(), t.potential())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(trees(), st.lists(st.tuples(st.integers(0, 4), st.integers(-30, 30)), max_size=8), st.integers(1, 9))
 def test_a_trial_leaves_no_trace(
     tree: tuple[QuotaTree, list[QuotaNode], list[Twin]], steps: list[tuple[int, int]], more: int

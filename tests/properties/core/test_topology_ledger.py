@@ -51,7 +51,7 @@ def check(world: World) -> None:
         assert held["cpu"] <= CPU[spot.values[-1]] * 1000, spot
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(actions)
 def test_what_is_held_is_what_admissions_say(steps: list[tuple[str, int, int, int, dict[str, Any]]]) -> None:
     """Across two flavors on the same hosts, cohorts, preemption and deletion."""

@@ -95,7 +95,7 @@ def regions(tree: Tree, layout: Layout) -> Iterator[list[int]]:
         yield list(range(len(tree.nodes)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases(), st.booleans())
 def test_finds_a_place_exactly_when_there_is_one(case: Case, is_mixed: bool) -> None:
     """The twin tries every domain and every leaf for the leader; greedy search over several blocks may only be stricter with leaders."""

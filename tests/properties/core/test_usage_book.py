@@ -19,7 +19,7 @@ HALF_LIFE_S, INTERVAL_S = 10, 5
 steps = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 64), st.booleans()), min_size=1, max_size=25)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps)
 def test_usage_is_the_sum_of_all_that_ran_each_faded_by_its_age(play: list[tuple[int, int, bool]]) -> None:
     """Decaying step by step, rounded down, stays within one nano-unit a step of the whole history summed up anew."""
