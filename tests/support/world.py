@@ -13,6 +13,7 @@ from pykueue.api.instant import Instant, format_time
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import (
     Admission,
+    AdmissionCheck,
     ClusterQueue,
     Cohort,
     Condition,
@@ -74,6 +75,12 @@ class World:
     def topology(self, name: str, *levels: str) -> None:
         obj = {"metadata": {"name": name}, "spec": {"levels": [{"nodeLabel": level} for level in levels]}}
         self.engine.set_topology(name, msgspec.convert(obj, Topology), self.now)
+
+    def check(self, name: str, controller: str) -> None:
+        """An active AdmissionCheck."""
+        spec, status = {"controllerName": controller}, {"conditions": [{"type": "Active", "status": "True"}]}
+        obj = {"metadata": {"name": name}, "spec": spec, "status": status}
+        self.engine.set_admission_check(name, msgspec.convert(obj, AdmissionCheck), self.now)
 
     def nodes(self, objs: Iterable[dict[str, Any]]) -> None:
         for obj in objs:

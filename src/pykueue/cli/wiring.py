@@ -73,7 +73,7 @@ def assemble(config: Configuration, features: Features) -> Product:
         InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use, kinds.RESOURCE_FLAVOR, in_use.topology_of),
         *job_reconcilers(settings),
         *([TopologyUngater()] if features[Gate.TOPOLOGY_AWARE_SCHEDULING] else []),
-        *([NodeFailureReconciler(engine, features)] if features[Gate.TAS_FAILED_NODE_REPLACEMENT] else []),
+        *([NodeFailureReconciler(features)] if features[Gate.TAS_FAILED_NODE_REPLACEMENT] else []),
     ]
     waits = config.wait_for_pods_ready is not None and not features[Gate.DISABLE_WAIT_FOR_PODS_READY]
     controller = AdmissionController(engine, features, tracks_readiness=waits)

@@ -40,7 +40,16 @@ from pykueue.controllers.core import workload as workload_controller
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
-from pykueue.core.scheduler.decisions import Admit, CycleResult, Decision, Evict, Pending, Preempt, Victim
+from pykueue.core.scheduler.decisions import (
+    Admit,
+    CycleResult,
+    Decision,
+    Evict,
+    Pending,
+    Preempt,
+    SecondPassFailed,
+    Victim,
+)
 from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
@@ -73,7 +82,7 @@ class Eviction:
     n_tries: int = 0
 
 
-Act: TypeAlias = Admit | Pending | Evict | Eviction
+Act: TypeAlias = Admit | Pending | SecondPassFailed | Evict | Eviction
 
 
 @dataclass(slots=True)
@@ -88,7 +97,7 @@ class AdmissionController:
     """What the last cycle decided, for those who count."""
     _next_token: int = 1
     _open: dict[int, Act] = field(default_factory=dict)
-    _late: list[Pending | Eviction] = field(default_factory=list)
+    _late: list[Pending | SecondPassFailed | Eviction] = field(default_factory=list)
     _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
     _now: Instant = NEVER
 
@@ -167,10 +176,14 @@ class AdmissionController:
             case Eviction():
                 self._eviction_failed(decision, error, now)
             case Evict():
-                self.engine.preemption_failed(decision.key, now)
+                if not isinstance(error, NotFound):
+                    self.engine.second_pass_failed(decision.key, now)
+                    self._late.append(SecondPassFailed(decision.key, decision.workload, decision.failed_message))
             case Pending():
                 if not isinstance(error, NotFound):
                     self._late.append(decision)
+            case SecondPassFailed():
+                pass
             case _:
                 assert_never(decision)
         self._note_changes(now)
@@ -198,7 +211,7 @@ class AdmissionController:
         late, self._late = self._late, []
         effects = []
         for act in late:
-            before = act.workload if isinstance(act, Pending) else act.victim.workload
+            before = act.victim.workload if isinstance(act, Eviction) else act.workload
             found = reader.get(WORKLOAD, before.metadata.namespace, before.name)
             workload = reader.typed(Workload, found) if found is not None else None
             again = _again(act, workload) if workload is not None and workload.uid == before.uid else None
@@ -233,6 +246,8 @@ class AdmissionController:
                 return self._pending(decision, now)
             case Eviction():
                 return _eviction(decision, now)
+            case SecondPassFailed():
+                return (_emit(decision.workload, "Warning", "SecondPassFailed", decision.message),)
             case Evict():
                 evicted = transitions.evict(decision.workload, decision.reason, decision.message, now)
                 reason = transitions.eviction_event_reason(decision.reason)
@@ -246,17 +261,18 @@ class AdmissionController:
     def _admit(self, decision: Admit, now: Instant) -> tuple[Command, ...]:
         workload, name = decision.workload, decision.admission.cluster_queue
         reserved = transitions.reserve_quota(workload, decision.admission, now)
+        if decision.is_second_pass:
+            reserved = transitions.forget_unhealthy_nodes(reserved)
         desired = transitions.sync_admitted(reserved, now, self.features) if decision.is_admitted else reserved
         desired = self._with_readiness(desired, now)
         writes: list[Command] = [admission_patch(workload, desired, now)]
-        if decision.is_second_pass:
-            return tuple(writes)
-        waited_s = max(0, now - decision.queued_since) // SECOND_US
-        note = f"Quota reserved in ClusterQueue {name}, wait time since queued was {waited_s}s"
-        if decision.flavors_considered:
-            note += f"; Flavors considered: {decision.flavors_considered}"
-        writes.append(_emit(workload, "Normal", "QuotaReserved", note))
-        if desired.is_true(WorkloadCondition.ADMITTED):
+        if not decision.is_second_pass:
+            waited_s = max(0, now - decision.queued_since) // SECOND_US
+            note = f"Quota reserved in ClusterQueue {name}, wait time since queued was {waited_s}s"
+            if decision.flavors_considered:
+                note += f"; Flavors considered: {decision.flavors_considered}"
+            writes.append(_emit(workload, "Normal", "QuotaReserved", note))
+        if desired.is_true(WorkloadCondition.ADMITTED) and not workload.is_true(WorkloadCondition.ADMITTED):
             writes.append(_emit(workload, *workload_controller.admitted_event(desired, now)))
         return tuple(writes)
 
@@ -299,9 +315,13 @@ def _acts(decision: Decision) -> tuple[Act, ...]:
     return (*evictions, decision.pending)
 
 
-def _again(act: Pending | Eviction, workload: Workload) -> Pending | Eviction | None:
+def _again(
+    act: Pending | SecondPassFailed | Eviction, workload: Workload
+) -> Pending | SecondPassFailed | Eviction | None:
     """The act on the Workload as it is now; None if it is not called for any more."""
     has_quota = workload.is_true(WorkloadCondition.QUOTA_RESERVED)
+    if isinstance(act, SecondPassFailed):
+        return dataclasses.replace(act, workload=workload) if has_quota else None
     if isinstance(act, Pending):
         return dataclasses.replace(act, workload=workload) if not has_quota and workload.spec.active else None
     if not has_quota or workload.is_true(WorkloadCondition.EVICTED):

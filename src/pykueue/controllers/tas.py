@@ -4,6 +4,9 @@ A key is a Workload. Its pods are known by the annotation `kueue.x-k8s.io/worklo
 they were started; they wait behind the gate `kueue.x-k8s.io/topology`. What is decided by `core/tas/ungate.py` becomes one patch per pod: the
 gate off, the domain's level values into the node selector.
 
+The pods of an elastic job outlive the slice that started them: the slice that is admitted now looks after all pods of its chain, once the gate
+of elastic jobs is off (`jobs/slice_pods.py`).
+
 Source: tas.md §11.
 """
 
@@ -24,6 +27,7 @@ from pykueue.api.kinds import POD, WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import PodSet, PodSetAssignment, Workload
 from pykueue.controllers.jobs.pod_commands import patch, together
+from pykueue.controllers.jobs.slice_pods import BY_CHAIN, chain_of
 from pykueue.core.tas.topology import Path
 from pykueue.core.tas.ungate import Member, Ranking, ungate
 from pykueue.core.workload.lifecycle import is_finished
@@ -46,8 +50,8 @@ class TopologyUngater:
         return (Watch(POD, of_pod, BATCH_US), Watch(WORKLOAD, _of_workload, BATCH_US))
 
     def indexes(self) -> Sequence[Index]:
-        """Pods by Workload."""
-        return (Index(POD, BY_WORKLOAD, workload_of),)
+        """Pods by Workload; those of elastic jobs, and their slices, by chain."""
+        return pod_indexes()
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         """One pass over the pods of a Workload."""
@@ -58,7 +62,7 @@ class TopologyUngater:
             return DONE
         if workload.status.admission is None or workload.is_true(WorkloadCondition.EVICTED):
             return DONE
-        pods = [p for p in reader.by_index(POD, BY_WORKLOAD, str(key)) if not is_terminated(p)]
+        pods = [p for p in pods_of(reader, workload) if not is_terminated(p) and not _is_beyond_grant(p)]
         commands: list[Command] = []
         faults: list[str] = []
         for given in workload.status.admission.pod_set_assignments:
@@ -146,6 +150,23 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
 
 
+def _is_beyond_grant(pod: Obj) -> bool:
+    return SchedulingGate.ELASTIC_JOB in gate_names(pod)
+
+
+def pod_indexes() -> tuple[Index, ...]:
+    """What `pods_of` and `of_pod` look up."""
+    return (Index(POD, BY_WORKLOAD, workload_of), Index(POD, BY_CHAIN, chain_of), Index(WORKLOAD, BY_CHAIN, chain_of))
+
+
+def pods_of(reader: Reader, workload: Workload) -> Iterable[Obj]:
+    """The started pods that a Workload looks after: its own, or those of all slices of its chain."""
+    chain = workload.metadata.annotations.get(Annotation.WORKLOAD_SLICE_NAME)
+    if chain is None:
+        return reader.by_index(POD, BY_WORKLOAD, str(workload.key))
+    return reader.by_index(POD, BY_CHAIN, f"{workload.metadata.namespace}/{chain}")
+
+
 def workload_of(pod: Obj) -> Iterable[str]:
     """The Workload that a started pod belongs to, as `namespace/name`."""
     name = objects.annotations(pod).get(Annotation.WORKLOAD)
@@ -153,10 +174,12 @@ def workload_of(pod: Obj) -> Iterable[str]:
 
 
 def of_pod(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-    """The Workload to look at when a pod changed."""
-    del reader
+    """The Workloads to look at when a pod changed."""
     name = objects.annotations(event.new).get(Annotation.WORKLOAD)
-    return (ObjectKey(objects.namespace(event.new), name),) if name else ()
+    if not name:
+        return ()
+    slices = [objects.key(w) for chain in chain_of(event.new) for w in reader.by_index(WORKLOAD, BY_CHAIN, chain)]
+    return dict.fromkeys((ObjectKey(objects.namespace(event.new), name), *slices))
 
 
 def _of_workload(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:

@@ -1,12 +1,10 @@
 """Nodes that fail under admitted Workloads: noticed, noted, and replaced.
 
 A key is a Workload whose assignment names hosts. A host is lost when its Node is gone; or when the Node is not ready or has a taint that the pods
-do not bear, and none of the Workload's pods is on it any more. The first pass notes the host in `status.unhealthyNodes`; a later one asks
-the engine for other places and writes them, or evicts the Workload if there are none. Two lost hosts at a time are too many: it is evicted.
+do not bear, and none of the Workload's pods is on it any more. It is noted in `status.unhealthyNodes`, and the scheduler looks for another one in a
+second pass (`core/scheduler/second_pass.py`). Two lost hosts at a time are too many: the Workload is evicted.
 
 Pods that were sent to a lost host and cannot be bound any more are failed, so that whoever made them makes new ones.
-
-Over against Kueue the replacement is computed when the Workload is reconciled and not in a scheduling cycle; what it finds is held at once.
 
 Source: tas.md §9.
 """
@@ -28,13 +26,12 @@ from pykueue.api.kinds import NODE, POD, RESOURCE_FLAVOR, WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import NamedGate, ResourceFlavor, Workload
 from pykueue.controllers.core import transitions
-from pykueue.controllers.tas import BY_WORKLOAD, of_pod, workload_of
+from pykueue.controllers.tas import of_pod, pod_indexes, pods_of
 from pykueue.controllers.workload_status import admission_patch
-from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
 from pykueue.core.tas.capacity import untolerated
 from pykueue.core.tas.topology import read_node
-from pykueue.core.workload.lifecycle import is_finished
+from pykueue.core.workload.lifecycle import is_finished, is_single_pod
 from pykueue.integrations.pod import gate_names, is_terminated
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -42,8 +39,6 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 BY_HOST = "topologyHost"
 PODS_DELAY_US = 100_000
 NOT_READY_US = 30 * SECOND_US
-SECOND_PASS_US = SECOND_US
-"""Between the notice and the replacement (scheduling.md §3.8), and between attempts."""
 REPORTER = "tas-node-controller"
 
 
@@ -52,8 +47,7 @@ class NodeFailureReconciler:
 
     name = "tas_node_controller"
 
-    def __init__(self, engine: AdmissionEngine, features: Features) -> None:
-        self._engine = engine
+    def __init__(self, features: Features) -> None:
         self._features = features
 
     def watches(self) -> Sequence[Watch]:
@@ -70,7 +64,7 @@ class NodeFailureReconciler:
         return (
             Index(WORKLOAD, BY_HOST, _hosts_of),
             Index(NODE, BY_HOST, lambda node: filter(None, (objects.labels(node).get(HOSTNAME),))),
-            Index(POD, BY_WORKLOAD, workload_of),
+            *pod_indexes(),
         )
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
@@ -85,44 +79,26 @@ class NodeFailureReconciler:
         placed = _placed_pod_sets(workload)
         pods = [
             pod
-            for pod in reader.by_index(POD, BY_WORKLOAD, str(key))
+            for pod in pods_of(reader, workload)
             if not is_terminated(pod) and objects.labels(pod).get(Label.POD_SET) in placed
         ]
         left_us = {host: self._lost_in(reader, workload, host, pods, now) for host in hosts}
         lost = [host for host, left in left_us.items() if left is not None and left <= 0]
         wake = min((left for left in left_us.values() if left is not None and left > 0), default=None)
-        listed = [node.name for node in workload.status.unhealthy_nodes]
-        if not lost and not listed:
-            return Result(_fail_stray(pods, hosts, now), wake)
         if len(lost) > 1:
             names = ", ".join(sorted(lost))
             text = f"Workload eviction triggered due to multiple TAS assigned node failures, including: {names}"
             return Result(self._evict(obj, workload, text, now))
-        if lost != listed:
-            nodes = tuple(NamedGate(name=host) for host in lost)
-            desired = msgspec.structs.replace(
-                workload, status=msgspec.structs.replace(workload.status, unhealthy_nodes=nodes)
-            )
-            kept = [host for host in hosts if host not in lost]
-            return Result((admission_patch(workload, desired, now), *_fail_stray(pods, kept, now)), SECOND_PASS_US)
-        return self._replace(obj, workload, lost, now) if lost else DONE
-
-    def _replace(self, obj: Obj, workload: Workload, lost: Sequence[str], now: Instant) -> Result:
-        """Other places for the lost host's pods."""
-        found = self._engine.replace_nodes(workload.key, lost)
-        if not isinstance(found, str):
-            status = msgspec.structs.replace(workload.status, admission=found, unhealthy_nodes=())
-            return Result((admission_patch(workload, msgspec.structs.replace(workload, status=status), now),))
-        if _is_plain_pods(workload) and self._features[Gate.SKIP_REASSIGNMENT_FOR_POD_OWNED_WORKLOADS]:
+        kept = [host for host in hosts if host not in lost]
+        if is_single_pod(workload) and self._features[Gate.SKIP_REASSIGNMENT_FOR_POD_OWNED_WORKLOADS]:
             # A pod cannot move, and nobody makes another one in its stead: it keeps its place until it is gone (§9.3).
-            return DONE
-        if self._features[Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST]:
-            names = ",".join(sorted(lost))
-            text = f"Workload was evicted as there was no replacement for unhealthy node(s): {names}"
-            return Result(self._evict(obj, workload, text, now))
-        pod_set = workload.spec.pod_sets[0].name
-        note = f"couldn't assign flavors to pod set {pod_set}: {found}"
-        return Result((Emit(WORKLOAD, obj, "Warning", "SecondPassFailed", note, REPORTER),), 30 * SECOND_PASS_US)
+            lost = []
+        commands: list[Command] = []
+        if lost != [node.name for node in workload.status.unhealthy_nodes]:
+            nodes = tuple(NamedGate(name=host) for host in lost)
+            status = msgspec.structs.replace(workload.status, unhealthy_nodes=nodes)
+            commands.append(admission_patch(workload, msgspec.structs.replace(workload, status=status), now))
+        return Result((*commands, *_fail_stray(pods, kept, now)), wake)
 
     def _evict(self, obj: Obj, workload: Workload, text: str, now: Instant) -> tuple[Command, ...]:
         evicted = transitions.evict(workload, Reason.NODE_FAILURES, text, now)
@@ -194,11 +170,6 @@ def _placed_pod_sets(workload: Workload) -> list[str]:
     admission = workload.status.admission
     given = admission.pod_set_assignments if admission is not None else ()
     return [a.name for a in given if a.topology_assignment is not None]
-
-
-def _is_plain_pods(workload: Workload) -> bool:
-    owners = workload.metadata.owner_references
-    return len(owners) == 1 and (owners[0].api_version, owners[0].kind) == (POD.api_version, POD.kind)
 
 
 def _ready_condition(node: Obj) -> dict[str, Any] | None:

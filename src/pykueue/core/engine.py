@@ -22,7 +22,6 @@ from pykueue.api.constants import WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey, matches_labels
 from pykueue.api.v1beta2 import (
-    Admission,
     AdmissionCheck,
     ClusterQueue,
     Cohort,
@@ -35,6 +34,7 @@ from pykueue.core.cache.clusterqueue import ClusterQueueState
 from pykueue.core.engine_state import EngineState, local_queue_of
 from pykueue.core.explain import Explanation, explain
 from pykueue.core.features import Gate
+from pykueue.core.queue.heads import Pending
 from pykueue.core.scheduler.assumed import as_admitted, was_released
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.decisions import Admit, CycleResult
@@ -42,13 +42,19 @@ from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import AssignerContext
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.policy import Preemptor
-from pykueue.core.tas.ledger import placed_names, places_of, with_places
 from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import (
     Admissibility,
 )
 from pykueue.core.workload.info import Info
-from pykueue.core.workload.lifecycle import has_quota, is_finished, is_queueable, may_stay_queued, waits_for_replacement
+from pykueue.core.workload.lifecycle import (
+    has_quota,
+    is_finished,
+    is_queueable,
+    may_stay_queued,
+    second_pass_need,
+    waits_for_replacement,
+)
 
 __all__ = ["Admissibility", "AdmissionEngine", "Changed"]
 
@@ -83,6 +89,7 @@ class AdmissionEngine(EngineState):
             self._assumed.pop(key, None)
             self._leave_queue(key)
             self._hold(self._maker.reserving(workload, self._cache.workloads.get(key)), now)
+            self._look_again(workload, now)
         elif key in self._assumed and not was_released(self._assumed[key], workload):
             self._track_readiness(key)
         else:
@@ -210,9 +217,7 @@ class AdmissionEngine(EngineState):
     def next_cycle_at(self, now: Instant) -> Instant | None:
         """When a cycle should run: `now` or earlier for at once, None for not before another event."""
         times = []
-        wake = self._queues.wake_at()
-        if wake is not None:
-            times.append(wake)
+        times += [at for at in (self._queues.wake_at(), self._second_pass.wake_at()) if at is not None]
         self._mark()
         if not (self._waits_for_pods and self._not_ready) and self._ready.is_due():
             times.append(Instant(self._last_cycle_at + self._backoff_us))
@@ -223,7 +228,9 @@ class AdmissionEngine(EngineState):
         """Run one cycle. What it admits is assumed."""
         self._wake(now)
         self._waits_for_pods = self._waits_for_pods and bool(self._not_ready)
-        entries = [] if self._waits_for_pods else self._heads()
+        entries = self._second_heads(now)
+        if not self._waits_for_pods:
+            entries += self._heads()
         if not entries:
             return CycleResult(self._cycle, (), {})
         self._cycle += 1
@@ -238,7 +245,9 @@ class AdmissionEngine(EngineState):
                 if not admitted[entry.info.key].is_second_pass:
                     self._fair_usage.charge(entry.info, ignores_undeclared=self._ignores_undeclared())
         self._ready.settle(
-            (entry.queue, same) for entry, same in zip(entries, is_same, strict=True) if entry.queue is not None
+            (entry.queue, same)
+            for entry, same in zip(entries, is_same, strict=True)
+            if entry.queue is not None and not entry.is_second_pass
         )
         self._last_cycle_at = now
         grown = min(_BACKOFF_US_MAX, max(_BACKOFF_US_MIN, self._backoff_us * 2))
@@ -249,11 +258,19 @@ class AdmissionEngine(EngineState):
         """The admission could not be written: give the quota back and, if asked, queue the Workload again."""
         if self._assumed.pop(key, None) is None:
             return
+        workload = self._workloads.get(key)
+        if workload is not None and has_quota(workload):
+            self._hold(self._maker.reserving(workload), now)
+            self._look_again(workload, now)
+            return
         self._fair_usage.drop(key)
         self._release(key, now)
-        workload = self._workloads.get(key)
         if requeue and workload is not None:
             self._queue(workload, now)
+
+    def second_pass_failed(self, key: ObjectKey, now: Instant) -> None:
+        """What a second pass decided could not be written: it is tried again later."""
+        self._second_pass.failed(key, now)
 
     def preemption_failed(self, victim: ObjectKey, now: Instant) -> None:
         """A victim could not be evicted: its queue's waiting Workloads are judged again."""
@@ -261,23 +278,6 @@ class AdmissionEngine(EngineState):
         info = self._cache.workloads.get(victim)
         if info is not None:
             self._retry(self._cache.tree_members(info.cluster_queue), now)
-
-    def replace_nodes(self, key: ObjectKey, nodes: Sequence[str]) -> Admission | str:
-        """The admission of a Workload once lost hosts are replaced, or why there is no replacement (tas.md §9.2).
-
-        The new places are held from now on; they are what the Workload's next version says, if the write does not succeed.
-        """
-        info = self._cache.workloads.get(key)
-        if info is None or info.workload.status.admission is None:
-            return f"workload {key} does not hold quota"
-        found = NodeTopologies(self._cache, self._book, self._features).replacement(info, nodes)
-        if isinstance(found, str):
-            return found
-        by_prefix = self._features[Gate.TAS_ASSIGNMENTS_ENCODING_BY_HOSTNAME_PREFIX]
-        admission = with_places(info.workload.status.admission, found, by_hostname_prefix=by_prefix)
-        held = zip(placed_names(info.workload), places_of(info.workload, self._cache.has_topology), strict=True)
-        self._cache.ledger.hold(key, [found.get(name, places) for name, places in held])
-        return admission
 
     def sample_local_queue(self, key: ObjectKey, now: Instant) -> Instant | None:
         """Let time pass for the usage of a LocalQueue, if a sampling is due (§11).
@@ -370,8 +370,20 @@ class AdmissionEngine(EngineState):
             self._ready.mark_tree(old.cluster_queue)
             self._retry([old.cluster_queue], now)
 
+    def _look_again(self, workload: Workload, now: Instant) -> None:
+        """Queue a Workload with quota whose pods need places, or other ones."""
+        key = workload.key
+        queue = self._cache.queue(self._cache.workloads[key].cluster_queue)
+        nodes = [d.values[-1] for places in self._cache.ledger.of(key) for d in places.domains]
+        need = second_pass_need(workload, nodes)
+        if need is None or (queue is not None and self._cache.is_delegating(queue)):
+            self._second_pass.delete(key)
+        else:
+            self._second_pass.put(key, need, now)
+
     def _release(self, key: ObjectKey, now: Instant) -> None:
         """Give back what a Workload held, and wake whoever may use it."""
+        self._second_pass.delete(key)
         flavors = {places.flavor for places in self._cache.ledger.of(key)}
         info = self._cache.remove_workload(key)
         self._not_ready.pop(key, None)
@@ -455,6 +467,13 @@ class AdmissionEngine(EngineState):
                 entries.append(Entry(item.info, item, queue))
         return entries
 
+    def _second_heads(self, now: Instant) -> list[Entry]:
+        entries = []
+        for key in self._second_pass.take(now):
+            info = self._cache.workloads[key]
+            entries.append(Entry(info, Pending(info), self._cache.queue(info.cluster_queue), is_second_pass=True))
+        return entries
+
     def _make_cycle(self) -> Cycle:
         fair = self._config.fair_sharing
         topologies = NodeTopologies(self._cache, self._book, self._features)
@@ -495,6 +514,10 @@ class AdmissionEngine(EngineState):
     def _put_back(self, entry: Entry, now: Instant) -> bool:
         """Let a head wait again; whether it is still the head, and would be judged the same."""
         key = entry.info.key
+        if entry.is_second_pass:
+            if entry.status not in (Status.ASSUMED, Status.EVICTED):
+                self._second_pass.failed(key, now)
+            return False
         if entry.status is Status.ASSUMED:
             return False
         if entry.status is Status.BLOCKED:

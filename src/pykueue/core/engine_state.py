@@ -21,6 +21,7 @@ from pykueue.core.fair_usage import FairUsage
 from pykueue.core.features import Features, Gate
 from pykueue.core.measures import Measured
 from pykueue.core.queue.manager import QueueManager
+from pykueue.core.queue.second_pass import SecondPassQueue
 from pykueue.core.readiness import Readiness
 from pykueue.core.scheduler.cycle import required_checks
 from pykueue.core.tas.topology import NodeBook
@@ -45,6 +46,7 @@ class EngineState:
         self._cache = Cache(shares_hosts=features[Gate.TAS_HANDLE_OVERLAPPING_FLAVORS])
         self._book = NodeBook()
         self._queues = QueueManager(features)
+        self._second_pass = SecondPassQueue()
         self._workloads: dict[ObjectKey, Workload] = {}
         self._by_local: dict[ObjectKey, dict[ObjectKey, None]] = {}
         self._locals_of: dict[str, dict[ObjectKey, None]] = {}

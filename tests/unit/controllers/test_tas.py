@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pykueue.api.commands import Patch, Together
+from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import POD, WORKLOAD
 from pykueue.api.objects import ObjectKey
-from pykueue.controllers.tas import BY_WORKLOAD, TopologyUngater
+from pykueue.controllers.tas import TopologyUngater
 from pykueue.ports.reader import Indexer
 from pykueue.ports.reconcile import Result
 
@@ -57,7 +58,6 @@ def reconcile(owner: dict[str, Any], *pods: dict[str, Any]) -> Result:
     cache.apply(WORKLOAD, owner)
     for each in pods:
         cache.apply(POD, each)
-    assert all(index.name == BY_WORKLOAD for index in ungater.indexes())
     return ungater.reconcile(cache, ObjectKey("ns", "wl"), Instant(0))
 
 
@@ -124,3 +124,31 @@ def test_no_pod_is_sent_to_an_unhealthy_node() -> None:
     """TU-06."""
     owner = workload("x1", "x2", unhealthyNodes=[{"name": "x2"}])
     assert sent(reconcile(owner, pod("a"), pod("b"))) == {"a": "x1"}
+
+
+def test_a_slice_places_the_pods_of_its_chain() -> None:
+    """Pods that an older slice started keep their hosts; those that the grant lets go get the new ones (jobs.md §15)."""
+    chain = {"kueue.x-k8s.io/workload-slice-name": "first"}
+    owner = workload("x1", "x2")
+    owner["metadata"]["annotations"] = chain
+    del owner["spec"]["podSets"][0]["topologyRequest"]
+    started = {"annotations": {"kueue.x-k8s.io/workload": "first", **chain}}
+    old = pod("a", gates=[], spec={"nodeSelector": {HOST: "x1"}}, metadata=started)
+    granted, beyond = pod("c", metadata=started), pod("b", gates=[GATE, "kueue.x-k8s.io/elastic-job"], metadata=started)
+    assert sent(reconcile(owner, old, granted, beyond)) == {"c": "x2"}
+
+
+def test_a_pod_wakes_the_slices_of_its_chain() -> None:
+    """It names the slice that started it, which may be over."""
+    chain = {"kueue.x-k8s.io/workload-slice-name": "first"}
+    cache, ungater = Indexer(), TopologyUngater()
+    for index in ungater.indexes():
+        cache.add_index(index.kind, index.name, index.fn)
+    owner = workload("x1")
+    owner["metadata"]["annotations"] = chain
+    cache.apply(WORKLOAD, owner)
+    event = ObjectEvent(
+        POD, Change.ADDED, pod("a", metadata={"annotations": {"kueue.x-k8s.io/workload": "first", **chain}})
+    )
+    found = [key.name for watch in ungater.watches() if watch.kind is POD for key in watch.keys(event, cache)]
+    assert found == ["first", "wl"]

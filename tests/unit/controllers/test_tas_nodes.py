@@ -33,7 +33,7 @@ class Case:
         self.world.flavor("f", topologyName="t")
         self.world.queue("cq", "f:9")
         self.cache = Indexer()
-        self.reconciler = NodeFailureReconciler(self.world.engine, self.features)
+        self.reconciler = NodeFailureReconciler(self.features)
         for index in self.reconciler.indexes():
             self.cache.add_index(index.kind, index.name, index.fn)
         self.owner = workload(*hosts, **status)
@@ -138,34 +138,25 @@ def test_two_lost_nodes_are_too_many() -> None:
     assert [e.reason for e in result.commands if isinstance(e, Emit)] == ["EvictedDueToNodeFailures"]
 
 
-def test_a_lost_node_is_replaced() -> None:
-    """TR-01, TS-33: another host takes its place, the list is empty, the Workload stays admitted."""
-    case = Case("x1", "x2", unhealthyNodes=[{"name": "x1"}])
-    case.node("x2")
-    case.node("x3")
-    status = status_of(case.run())
-    [given] = status["admission"]["podSetAssignments"]
-    [part] = given["topologyAssignment"]["slices"]
-    assert part["valuesPerLevel"] == [{"individual": {"prefix": "x", "roots": ["3", "2"]}}]
-    assert "unhealthyNodes" not in status
-    assert {c["type"]: c["status"] for c in status["conditions"]} == {"QuotaReserved": "True", "Admitted": "True"}
+def test_what_is_noted_is_left_to_the_scheduler() -> None:
+    """A second pass follows (scheduling.md §3.8); the controller writes nothing more."""
+    assert Case("x1", unhealthyNodes=[{"name": "x1"}]).run().commands == ()
 
 
-def test_no_replacement() -> None:
-    """TS-34: evicted at once, or tried again without the gate; a single plain pod keeps its place."""
-    case = Case("x1", unhealthyNodes=[{"name": "x1"}])
-    result = case.run()
-    note = "Workload was evicted as there was no replacement for unhealthy node(s): x1"
-    assert [e.note for e in result.commands if isinstance(e, Emit)] == [note]
-    case = Case(
-        "x1", features=Features({Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST: False}), unhealthyNodes=[{"name": "x1"}]
-    )
-    result = case.run()
-    assert [e.reason for e in result.commands if isinstance(e, Emit)] == ["SecondPassFailed"]
-    assert result.requeue_after_us
-    case = Case("x1", unhealthyNodes=[{"name": "x1"}])
-    case.owner["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p"}]
+def test_a_plain_pod_keeps_its_node() -> None:
+    """TR-01: nobody would make the pod again elsewhere, so its node is not listed; a group of pods is no plain pod."""
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p"}
+    case = Case("x1")
+    case.owner["metadata"]["ownerReferences"] = [owner]
     assert case.run().commands == ()
+    case = Case("x1", features=Features({Gate.SKIP_REASSIGNMENT_FOR_POD_OWNED_WORKLOADS: False}))
+    case.owner["metadata"]["ownerReferences"] = [owner]
+    assert status_of(case.run())["unhealthyNodes"] == [{"name": "x1"}]
+    case = Case("x1")
+    case.owner["metadata"] |= {
+        "ownerReferences": [owner], "annotations": {"kueue.x-k8s.io/is-group-workload": "true"},
+    }  # fmt: skip
+    assert status_of(case.run())["unhealthyNodes"] == [{"name": "x1"}]
 
 
 def test_stray_pods_are_failed() -> None:

@@ -27,6 +27,7 @@ from pykueue.api.v1beta2 import (
 )
 from pykueue.controllers.workload_status import set_condition
 from pykueue.core.features import Features, Gate
+from pykueue.core.workload.lifecycle import has_delayed_places
 
 PREVIOUSLY = "Previously: "
 
@@ -68,6 +69,11 @@ def reserve_quota(workload: Workload, admission: Admission, now: Instant) -> Wor
     return reserved
 
 
+def forget_unhealthy_nodes(workload: Workload) -> Workload:
+    """The pods of lost nodes have other places."""
+    return _with_status(workload, unhealthy_nodes=())
+
+
 def release_quota(workload: Workload, reason: str, message: str, now: Instant) -> Workload:
     """The reservation is lost: `status.admission` is cleared, `Admitted` follows (scheduling.md §10.1)."""
     released = with_condition(
@@ -87,7 +93,7 @@ def sync_admitted(workload: Workload, now: Instant, features: Features | None = 
     if workload.condition(WorkloadCondition.QUOTA_RESERVED) is None:
         return workload
     checks_ready = all(check.state == "Ready" for check in workload.status.admission_checks)
-    delayed = _has_pending_topology(workload)
+    delayed = has_delayed_places(workload)
     current = workload.condition(WorkloadCondition.ADMITTED)
     if reserved and checks_ready and not delayed:
         return with_condition(
@@ -114,13 +120,6 @@ def _why_not_admitted(reserved: bool, checks_ready: bool, features: Features) ->
         reason = Reason.UNSATISFIED_ADMISSION_CHECKS if fine else Reason.UNSATISFIED_CHECKS
         return reason, "The workload has not all checks ready"
     return Reason.PENDING_DELAYED_TOPOLOGY_REQUESTS, "There are pending delayed topology requests"
-
-
-def _has_pending_topology(workload: Workload) -> bool:
-    admission = workload.status.admission
-    return admission is not None and any(
-        a.delayed_topology_request == "Pending" and a.topology_assignment is None for a in admission.pod_set_assignments
-    )
 
 
 def evict(workload: Workload, reason: str, message: str, now: Instant, *, cause: str = "") -> Workload:

@@ -221,6 +221,21 @@ class Cache:
         found = self.flavors.get(flavor)
         return found is not None and bool(found.spec.topology_name)
 
+    def is_delegating(self, queue: ClusterQueueState) -> bool:
+        """Whether the Workloads of a ClusterQueue run in other clusters (a MultiKueue check)."""
+        return any(self._controller(name) == MULTIKUEUE_CONTROLLER for name in queue.checks)
+
+    def is_provisioned(self, queue: ClusterQueueState, flavor: str) -> bool:
+        """Whether a flavor's nodes come only with an admission check (a ProvisioningRequest check)."""
+        return any(
+            self._controller(name) == PROVISIONING_CONTROLLER and (not flavors or flavor in flavors)
+            for name, flavors in queue.checks.items()
+        )
+
+    def _controller(self, check: str) -> str:
+        found = self.checks.get(check)
+        return found.spec.controller_name if found is not None else ""
+
     def queues_using(self, flavors: Collection[str]) -> list[str]:
         """ClusterQueues that have one of the flavors, by name."""
         return sorted(q.name for q in self.queues() if any(name in flavors for name in q.uses_flavors))
@@ -326,7 +341,7 @@ class Cache:
         if missing:
             problems.append(("FlavorNotFound", "references missing ResourceFlavor(s): " + ",".join(missing)))
         problems += self._check_problems(queue)
-        for name in queue.uses_flavors:
+        for name in queue.uses_flavors if not self.is_delegating(queue) else ():
             flavor = self.flavors.get(name)
             topology = flavor.spec.topology_name if flavor is not None else None
             if topology and topology not in self.topologies:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pykueue.api.constants import Reason
+from pykueue.api.conversion.topology import Domain
 from pykueue.core.resources import FlavorResource
 from pykueue.core.tas.ledger import Places
 
@@ -132,6 +133,9 @@ class PodSetResult:
         attempts: flavors looked at, in order.
         no_fit: the reason if the pod set cannot be had.
         places: where its pods go, if topology plays a part.
+        held: places that the Workload itself, or the slice that it replaces, is counted with already.
+        is_kept: `places` are those that it holds, and stay as they are.
+        is_delayed: its places are found in a second pass, when the admission checks are ready.
     """
 
     name: str
@@ -143,6 +147,19 @@ class PodSetResult:
     attempts: list[Attempt] = field(default_factory=list)
     no_fit: Reason | None = None
     places: Places | None = None
+    held: Places | None = None
+    is_kept: bool = False
+    is_delayed: bool = False
+
+    @property
+    def increase(self) -> Places | None:
+        """What the places take beyond what is held already (tas.md §8 step 8)."""
+        return _beyond(self.places, self.held)
+
+    @property
+    def decrease(self) -> Places | None:
+        """What is held already and given up for the places."""
+        return _beyond(self.held, self.places)
 
     @property
     def mode(self) -> Mode:
@@ -204,8 +221,18 @@ class Assignment:
 
     @property
     def places(self) -> list[Places]:
-        """Where the pods go, of the pod sets that topology plays a part for."""
-        return [ps.places for ps in self.pod_sets if ps.places is not None]
+        """What the pods take of the nodes, beyond what is held already."""
+        return [increase for ps in self.pod_sets if (increase := ps.increase) is not None]
+
+    @property
+    def released_places(self) -> list[Places]:
+        """What the pods give up of the nodes for their places."""
+        return [decrease for ps in self.pod_sets if (decrease := ps.decrease) is not None]
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether some pods get their places in a second pass."""
+        return any(ps.is_delayed for ps in self.pod_sets)
 
     @property
     def pod_counts(self) -> dict[str, int]:
@@ -240,3 +267,12 @@ class Assignment:
                 attempts = ", ".join(a.text() for a in sorted(shown, key=lambda attempt: attempt.flavor))
                 texts.append(f"{ps.name}: {attempts}")
         return " | ".join(texts)
+
+
+def _beyond(places: Places | None, others: Places | None) -> Places | None:
+    """What some places have more than others, domain by domain."""
+    if places is None or others is None:
+        return places
+    before = {domain.values: domain.n_pods for domain in others.domains}
+    more = ((d.values, d.n_pods - before.get(d.values, 0)) for d in places.domains)
+    return replace(places, domains=tuple(Domain(values, n) for values, n in more if n > 0))

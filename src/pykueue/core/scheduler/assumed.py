@@ -24,15 +24,17 @@ def was_released(assumed: Workload, seen: Workload) -> bool:
 def as_admitted(decision: Admit, now: Instant) -> Workload:
     """The Workload as the write of the decision will leave it, as far as the engine looks."""
     stamp = format_time(now)
-    changed = {
-        WorkloadCondition.QUOTA_RESERVED.value,
-        WorkloadCondition.ADMITTED.value,
-        WorkloadCondition.EVICTED.value,
-    }
-    conditions = [c for c in decision.workload.status.conditions if c.type not in changed]
+    changed = {WorkloadCondition.EVICTED.value}
     types = [WorkloadCondition.QUOTA_RESERVED] + ([WorkloadCondition.ADMITTED] if decision.is_admitted else [])
+    if decision.is_second_pass:
+        # What is true already has been since before.
+        types = [t for t in types if not decision.workload.is_true(t)]
+        changed.update(types)
+    else:
+        changed |= {WorkloadCondition.QUOTA_RESERVED.value, WorkloadCondition.ADMITTED.value}
+    conditions = [c for c in decision.workload.status.conditions if c.type not in changed]
     conditions += [Condition(type=t, status="True", reason=t, last_transition_time=stamp) for t in types]
     status = msgspec.structs.replace(
-        decision.workload.status, conditions=tuple(conditions), admission=decision.admission
+        decision.workload.status, conditions=tuple(conditions), admission=decision.admission, unhealthy_nodes=()
     )
     return msgspec.structs.replace(decision.workload, status=status)

@@ -21,13 +21,14 @@ from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import RequeueReason
 from pykueue.core.resources import format_amount, format_requests, sub
 from pykueue.core.scheduler.assignment import Assignment, Mode
-from pykueue.core.scheduler.decisions import Admit, Decision, Pending, Preempt, Victim
+from pykueue.core.scheduler.decisions import Admit, Decision, Evict, Pending, Preempt, SecondPassFailed, Victim
 from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import Pins
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.ordering import classical_order, fair_order, is_preemptor
 from pykueue.core.scheduler.preemption.candidates import Demand, Target
 from pykueue.core.scheduler.preemption.policy import preemption_message, priorities_note
+from pykueue.core.scheduler.second_pass import renewed_admission
 from pykueue.core.workload.lifecycle import has_closed_gate
 from pykueue.core.workload.requeue import queued_since
 
@@ -71,13 +72,19 @@ class Cycle:
                 trials.enter_context(tree.trial())
             stopped = False
             for entry in self._ordered(nominated):
-                if stopped:
+                if stopped and not entry.is_second_pass:
                     entry.status = Status.BLOCKED
                     entry.requeue = RequeueReason.FAILED_AFTER_NOMINATION
                     continue
                 self._process(entry)
                 stopped = entry.status is Status.BLOCKED
-        self.decisions.extend(pending_decision(entry) for entry in entries if _is_status_due(entry))
+        self.decisions.extend(
+            SecondPassFailed(entry.info.key, entry.info.workload, entry.message)
+            if entry.is_second_pass
+            else pending_decision(entry)
+            for entry in entries
+            if _is_status_due(entry)
+        )
 
     def _ordered(self, entries: Sequence[Entry]) -> Iterable[Entry]:
         return fair_order(entries, self.features) if self.is_fair else classical_order(entries, self.features)
@@ -89,6 +96,9 @@ class Cycle:
         assignment = entry.assignment
         assert assignment is not None
         mode = assignment.mode
+        if self._is_lost(entry, assignment):
+            self._evict(entry, assignment)
+            return
         if mode is Mode.NO_FIT:
             entry.status = Status.NOT_NOMINATED
             entry.refuse(assignment.no_fit_reason, assignment.message(), RequeueReason.NO_FIT)
@@ -118,7 +128,7 @@ class Cycle:
         self._use(entry.queue.node, assignment)
         if mode is Mode.PREEMPT:
             self._preempt(entry, assignment)
-        elif self.is_blocked:
+        elif self.is_blocked and not entry.is_second_pass:
             entry.status = Status.BLOCKED
             reason = Reason.WAITING_FOR_PODS_READY
             entry.refuse(reason, WAITING_FOR_PODS_READY, RequeueReason.FAILED_AFTER_NOMINATION)
@@ -225,7 +235,10 @@ class Cycle:
         entry.pending.progress = None
         victims = tuple(self._victim(entry, target) for target in entry.targets)
         failed = f"{base}. Preempting {n} workload(s) failed, will retry."
-        self.decisions.append(Preempt(entry.info.key, victims, pending_decision(entry), failed))
+        told: Pending | SecondPassFailed = pending_decision(entry)
+        if entry.is_second_pass:
+            told = SecondPassFailed(entry.info.key, entry.info.workload, entry.message)
+        self.decisions.append(Preempt(entry.info.key, victims, told, failed))
 
     def _victim(self, entry: Entry, target: Target) -> Victim:
         assert entry.queue is not None
@@ -240,12 +253,31 @@ class Cycle:
             victim.is_evicted,
         )  # fmt: skip
 
+    def _is_lost(self, entry: Entry, assignment: Assignment) -> bool:
+        """Whether a node of an admitted Workload is lost and there is no other (§5.6 c)."""
+        if not entry.is_second_pass or not self.features[Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST]:
+            return False
+        return bool(entry.info.workload.status.unhealthy_nodes) and assignment.mode is not Mode.FIT
+
+    def _evict(self, entry: Entry, assignment: Assignment) -> None:
+        entry.status = Status.EVICTED
+        workload = entry.info.workload
+        names = ",".join(node.name for node in workload.status.unhealthy_nodes)
+        message = f"Workload was evicted as there was no replacement for unhealthy node(s): {names}"
+        self.decisions.append(
+            Evict(entry.info.key, workload, Reason.NODE_FAILURES, message, failed_message=assignment.message())
+        )
+
     def _admit(self, entry: Entry, assignment: Assignment) -> None:
         assert entry.queue is not None
         entry.status = Status.ASSUMED
         workload = entry.info.workload
         by_prefix = self.features[Gate.TAS_ASSIGNMENTS_ENCODING_BY_HOSTNAME_PREFIX]
-        admission = make_admission(entry.queue.name, assignment, by_hostname_prefix=by_prefix)
+        standing = workload.status.admission
+        if entry.is_second_pass and standing is not None:
+            admission = renewed_admission(standing, assignment, by_hostname_prefix=by_prefix)
+        else:
+            admission = make_admission(entry.queue.name, assignment, by_hostname_prefix=by_prefix)
         flavors = {flavor for a in admission.pod_set_assignments for flavor in a.flavors.values()}
         required = required_checks(entry.queue.checks, flavors, entry.queue.uses_flavors)
         states = {check.name: check.state for check in workload.status.admission_checks}
@@ -254,9 +286,10 @@ class Cycle:
                 key=entry.info.key,
                 workload=workload,
                 admission=admission,
-                is_admitted=all(states.get(name) == "Ready" for name in required),
+                is_admitted=all(states.get(name) == "Ready" for name in required) and not assignment.is_delayed,
                 flavors_considered=assignment.considered(),
                 queued_since=queued_since(workload),
+                is_second_pass=entry.is_second_pass,
                 replaces=entry.replaces.key if entry.replaces is not None else None,
             )
         )
@@ -290,6 +323,7 @@ def make_admission(cluster_queue: str, assignment: Assignment, *, by_hostname_pr
                 topology_assignment=(
                     ps.places.assignment(by_hostname_prefix=by_hostname_prefix) if ps.places is not None else None
                 ),
+                delayed_topology_request="Pending" if ps.is_delayed else None,
             )
             for ps in assignment.pod_sets
         ),

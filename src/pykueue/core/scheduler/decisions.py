@@ -28,7 +28,7 @@ class Admit:
         is_admitted: every check that the assigned flavors require is Ready, so `Admitted=True` goes into the same write.
         flavors_considered: for the `QuotaReserved` event, empty if there is nothing to say.
         queued_since: when the Workload began to wait (µs), for the event and the metrics.
-        is_second_pass: the Workload had quota already; no events are repeated.
+        is_second_pass: the Workload had quota already; only its places are new, and no events are repeated.
         replaces: the older slice of an elastic job that this one takes the place of.
     """
 
@@ -66,6 +66,21 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondPassFailed:
+    """A Workload with quota found no places; it keeps the quota and is tried again (§3.8).
+
+    Attributes:
+        key: of the Workload.
+        workload: the version that was decided on.
+        message: of the Warning event.
+    """
+
+    key: ObjectKey
+    workload: Workload
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Victim:
     """One Workload to preempt.
 
@@ -96,27 +111,36 @@ class Preempt:
     Attributes:
         key: of the preemptor.
         victims: in the order of the search.
-        pending: what is written on the preemptor.
+        pending: what is written on the preemptor, or told of one that has quota already.
         failed_message: replaces the message of `pending` if no victim could be evicted.
     """
 
     key: ObjectKey
     victims: tuple[Victim, ...]
-    pending: Pending
+    pending: Pending | SecondPassFailed
     failed_message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """A Workload that has quota must give it up (no replacement for its node)."""
+    """A Workload that has quota must give it up (no replacement for its node).
+
+    Attributes:
+        key: of the Workload.
+        workload: the version that was decided on.
+        reason: of `Evicted=True`.
+        message: of the condition and of the event.
+        failed_message: why there is no replacement, told if the eviction cannot be written.
+    """
 
     key: ObjectKey
     workload: Workload
     reason: Reason
     message: str
+    failed_message: str
 
 
-Decision: TypeAlias = Admit | Preempt | Pending | Evict
+Decision: TypeAlias = Admit | Preempt | Pending | SecondPassFailed | Evict
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +163,4 @@ class CycleResult:
     @property
     def is_success(self) -> bool:
         """Whether something was admitted or evicted."""
-        return any(not isinstance(d, Pending) for d in self.decisions)
+        return any(not isinstance(d, Pending | SecondPassFailed) for d in self.decisions)

@@ -45,6 +45,8 @@ class Entry:
         message: why it is not admitted.
         requeue: why it goes back.
         replaces: the older slice of an elastic job.
+        is_deferred: it fits once the victims of others are gone.
+        is_second_pass: it has quota already, and only lacks places.
     """
 
     info: Info
@@ -58,6 +60,7 @@ class Entry:
     requeue: RequeueReason = RequeueReason.GENERIC
     replaces: Info | None = None
     is_deferred: bool = False
+    is_second_pass: bool = False
 
     def refuse(self, reason: Reason, message: str, requeue: RequeueReason = RequeueReason.GENERIC) -> None:
         """Note why it is not admitted."""

@@ -54,6 +54,10 @@ class Topologies(Protocol):
         """Find places for all pod sets, or lower the modes and tell why (tas.md §8 steps 1, 2)."""
         ...
 
+    def replace_nodes(self, info: Info, assignment: Assignment, nodes: Sequence[str]) -> None:
+        """Find other places for the pods on lost nodes, or tell why there are none (tas.md §9.2)."""
+        ...
+
     def place_beside(self, info: Info, assignment: Assignment) -> None:
         """Note the places that there are now, with the victims removed (tas.md §8 step 4)."""
         ...

@@ -18,8 +18,9 @@ from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import AssignerContext, Pins, assign, valid_progress
 from pykueue.core.scheduler.preemption.candidates import Target
 from pykueue.core.scheduler.preemption.policy import Preemptor
+from pykueue.core.scheduler.second_pass import held_places, standing_assignment, with_check_updates
 from pykueue.core.workload.info import Info
-from pykueue.core.workload.lifecycle import has_failed_checks
+from pykueue.core.workload.lifecycle import has_failed_checks, is_single_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Nominator:
             return
         if not self._is_valid(entry):
             return
+        if entry.is_second_pass:
+            entry.info = with_check_updates(info)
+            entry.status = Status.NOMINATED
+            entry.assignment, entry.targets = self._find_places(entry)
+            return
         entry.replaces = self._replaced_slice(info)
         progress = entry.pending.progress
         features = self.context.features
@@ -66,6 +72,9 @@ class Nominator:
         """Judge again with only the pinned flavors, as if some Workloads were gone (their usage already is) (§5.6 b)."""
         preemptor = replace(self.preemptor, gone=frozenset(target.info.key for target in gone))
         again = replace(self, preemptor=preemptor, context=replace(self.context, oracle=preemptor))
+        if entry.is_second_pass:
+            entry.assignment, entry.targets = again._find_places(entry)
+            return
         entry.assignment, entry.targets = again._find(entry, pins=pins)
         entry.pending.progress = entry.assignment.progress
 
@@ -97,6 +106,7 @@ class Nominator:
             found = assign(
                 info, queue, self.context, progress=progress, counts=counts, pins=pins, replaces=entry.replaces
             )
+            self._begin_with_slice(entry.replaces, found)
             self.context.topologies.place(info, found)
             targets = self.preemptor.targets(info, queue, found) if found.mode is Mode.PREEMPT else []
             return found, targets
@@ -106,6 +116,28 @@ class Nominator:
             return full, targets
         reduced = _largest_reduction_that_works(info, attempt)
         return reduced or (full, targets)
+
+    def _find_places(self, entry: Entry) -> tuple[Assignment, list[Target]]:
+        """Places for a Workload that has quota: for pods that have none yet, or for those on lost nodes (§3.8)."""
+        info, queue = entry.info, entry.queue
+        assert queue is not None
+        features, topologies = self.context.features, self.context.topologies
+        found = standing_assignment(info, queue, self.cache)
+        lost = [node.name for node in info.workload.status.unhealthy_nodes] if info.is_admitted else []
+        if not lost:
+            topologies.place(info, found)
+        elif not (features[Gate.SKIP_REASSIGNMENT_FOR_POD_OWNED_WORKLOADS] and is_single_pod(info.workload)):
+            topologies.replace_nodes(info, found, lost)
+        targets = self.preemptor.targets(info, queue, found) if found.mode is Mode.PREEMPT else []
+        return found, targets
+
+    def _begin_with_slice(self, replaced: Info | None, assignment: Assignment) -> None:
+        """Let the pods of an elastic job begin with the places that they have (tas.md §10)."""
+        if replaced is None or not self.context.features[Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES_WITH_TAS]:
+            return
+        held = held_places(replaced.workload, self.cache)
+        for result in assignment.pod_sets:
+            result.held = held.get(result.name)
 
     def _replaced_slice(self, info: Info) -> Info | None:
         if not self.context.features[Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES]:

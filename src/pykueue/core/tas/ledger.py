@@ -19,7 +19,7 @@ import msgspec
 
 from pykueue.api.conversion.topology import Domain, decode_domains, encode_slices
 from pykueue.api.objects import ObjectKey
-from pykueue.api.v1beta2 import Admission, PodSetAssignment, TopologyAssignment, Workload
+from pykueue.api.v1beta2 import PodSetAssignment, TopologyAssignment, Workload
 from pykueue.core.tas.capacity import demand_of_pod
 from pykueue.core.tas.topology import HOSTNAME, Path
 from pykueue.core.workload.requests import pod_requests
@@ -151,19 +151,6 @@ def places_of(workload: Workload, has_topology: Callable[[str], bool]) -> list[P
         levels = given.topology_assignment.levels
         found.append(Places(_tas_flavor(given, has_topology), levels, domains, demand_of_pod(requests)))
     return found
-
-
-def with_places(admission: Admission, found: Mapping[str, Places], *, by_hostname_prefix: bool) -> Admission:
-    """The admission with other places for some pod sets."""
-    assignments = [
-        msgspec.structs.replace(
-            given, topology_assignment=found[given.name].assignment(by_hostname_prefix=by_hostname_prefix)
-        )
-        if given.name in found
-        else given
-        for given in admission.pod_set_assignments
-    ]
-    return msgspec.structs.replace(admission, pod_set_assignments=tuple(assignments))
 
 
 def placed_names(workload: Workload) -> list[str]:

@@ -57,7 +57,7 @@ def replace_node(
                 "Cannot replace the node, because the existing topologyAssignment is invalid, "
                 f"as it contains the stale domain {value}"
             )
-    is_inside = _inside(tree, layout, loss, kept, n_pods)
+    is_inside = _without(tree, loss.lost, _inside(tree, layout, loss, kept, n_pods))
     reduced = _reduced(layout, len(tree.levels) - 1, n_pods)
     demand = PodDemand(pods.name, n_pods, pods.per_pod, pods.spec, pods.tolerations)
     found = place(topology, tree, reduced, demand, None, taken=taken, is_mixed=is_mixed, is_inside=is_inside)
@@ -84,6 +84,14 @@ def _inside(
         anchor = paths[others[0]][: layout.main + 1]
         return lambda leaf: paths[leaf][: layout.main + 1] == anchor
     return None
+
+
+def _without(tree: Tree, lost: Path, is_inside: Callable[[int], bool] | None) -> Callable[[int], bool] | None:
+    """The same leaves but for the lost one, which is there still if pods only had to leave it."""
+    leaf = tree.leaf_of.get(lost)
+    if leaf is None:
+        return is_inside
+    return lambda other: other != leaf and (is_inside is None or is_inside(other))
 
 
 def _reduced(layout: Layout, lowest: int, n_pods: int) -> Layout:

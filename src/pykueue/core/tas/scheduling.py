@@ -2,7 +2,8 @@
 
 Flavors are assigned first, by quota alone but for what `refuses` says. `place` comes last: where quota fits, the pods must find room beside
 everybody else; where they do not, or where quota needs victims anyway, they must find room on nodes empty of other Workloads with topology, for
-then preemption can help. `fits` asks the same for victims one by one.
+then preemption can help. `fits` asks the same for victims one by one. Where nodes come only with an admission check, or are a worker cluster's,
+pods have no place yet: a second pass calls `place` again, or nobody does.
 
 Neighbours: `place.py` (one pod set), `ledger.py` (what is held), `scheduler/flavor_assigner.py` and `preemption/` (who ask).
 
@@ -14,19 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pykueue.api.constants import Reason
+from pykueue.api.constants import Annotation, Reason
 from pykueue.api.conversion.topology import Domain
 from pykueue.api.v1beta2 import ResourceFlavor, Topology
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
 from pykueue.core.tas.capacity import PodDemand, demand_of_pod, fit
-from pykueue.core.tas.ledger import Places, Spot, placed_names, places_of
+from pykueue.core.tas.elastic import first, grown, refusal
+from pykueue.core.tas.ledger import Places, Spot
 from pykueue.core.tas.place import place
 from pykueue.core.tas.replace import Loss, replace_node
 from pykueue.core.tas.request import asked_levels, is_requested, resolve
 from pykueue.core.tas.topology import NodeBook, Path, Tree
 from pykueue.core.workload.info import Info, PodSetInfo
+from pykueue.core.workload.lifecycle import has_quota
 from pykueue.core.workload.requests import pod_requests
 
 Held = dict[Spot, dict[str, int]]
@@ -57,7 +60,7 @@ class NodeTopologies:
 
     def refuses(self, pod_set: PodSetInfo, flavor: ResourceFlavor, queue: ClusterQueueState) -> str | None:
         """Why the pod set cannot use the flavor as far as topology goes; None if it can (§3)."""
-        if not self.features[Gate.TOPOLOGY_AWARE_SCHEDULING]:
+        if not self.features[Gate.TOPOLOGY_AWARE_SCHEDULING] or self.cache.is_delegating(queue):
             return None
         asks = is_requested(pod_set.topology)
         if flavor.spec.topology_name is None:
@@ -84,6 +87,7 @@ class NodeTopologies:
         """Find places for all pod sets, or lower the assignment's modes and tell why (§8 steps 1, 2)."""
         if assignment.mode is Mode.NO_FIT or not self._plays(info, assignment):
             return
+        self._delay(info, assignment)
         if assignment.mode is Mode.FIT:
             found = self._find(info, assignment, is_empty=False)
             if not isinstance(found, _Fault):
@@ -95,7 +99,7 @@ class NodeTopologies:
         found = self._find(info, assignment, is_empty=True)
         if isinstance(found, _Fault):
             result = next(r for r in assignment.pod_sets if r.name == found.pod_set)
-            if not any(reason.startswith("topology ") for reason in result.reasons):
+            if not any(reason.startswith("topology ") or reason == found.text for reason in result.reasons):
                 self._tell(assignment, found)
             result.no_fit = result.no_fit or Reason.TOPOLOGY_PLACEMENT_FAILED
             return
@@ -120,10 +124,8 @@ class NodeTopologies:
     def still_fits(self, assignment: Assignment) -> bool:
         """Whether every domain of the places has room now (§8 step 6)."""
         used: Held = {}
-        for result in assignment.pod_sets:
-            places = result.places
-            if places is None:
-                continue
+        self._use_all(used, assignment.released_places, -1)
+        for places in assignment.places:
             tree = self._tree(places.flavor)
             for domain in places.domains:
                 leaf = tree.leaf_of.get(domain.values) if tree is not None else None
@@ -137,29 +139,30 @@ class NodeTopologies:
                 _use(used, spot, places.per_pod, domain.n_pods)
         return True
 
-    def replacement(self, info: Info, nodes: Sequence[str]) -> dict[str, Places] | str:
-        """Places by pod set once these hosts are replaced, or why there are none (§9.2); only pod sets that change.
+    def replace_nodes(self, info: Info, assignment: Assignment, nodes: Sequence[str]) -> None:
+        """Find other places for the pods on lost hosts; a pod set that has none does not fit, and tells why (§9.2).
 
         Args:
-            info: holds quota, and the places that it has.
+            info: holds quota.
+            assignment: with the places that it has.
             nodes: hosts that are lost.
         """
-        admission = info.workload.status.admission
-        assert admission is not None
-        now = places_of(info.workload, self.cache.has_topology)
-        held = dict(zip(placed_names(info.workload), now, strict=True))
-        found: dict[str, Places] = {}
+        results = {result.name: result for result in assignment.pod_sets}
+        held = {name: result.places for name, result in results.items() if result.places is not None}
         used: Held = {}
         for pod_set in info.pod_sets:
             for node in nodes:
-                places = found.get(pod_set.name) or held.get(pod_set.name)
+                places = held.get(pod_set.name)
                 if places is None or all(d.values != (node,) for d in places.domains):
                     continue
-                moved = self._move(pod_set, places, (node,), self._anchors(info, pod_set, held | found, (node,)), used)
+                result = results[pod_set.name]
+                moved = self._move(pod_set, places, (node,), self._anchors(info, pod_set, held, (node,)), used)
                 if isinstance(moved, str):
-                    return moved
-                found[pod_set.name] = moved
-        return found
+                    result.reasons.append(moved)
+                    result.no_fit = Reason.TOPOLOGY_PLACEMENT_FAILED
+                    return
+                held[pod_set.name] = result.places = moved
+                result.is_kept = False
 
     def _anchors(self, info: Info, pod_set: PodSetInfo, held: Mapping[str, Places], lost: Path) -> list[Domain]:
         """Domains that the others of the pod set's group keep."""
@@ -220,13 +223,31 @@ class NodeTopologies:
         others = [r for r in assignment.pod_sets if name and _group_of(pod_sets[r.name]) == name]
         return sorted({flavor for result in others for flavor in self._flavors_of(result)})
 
+    def _delay(self, info: Info, assignment: Assignment) -> None:
+        """Leave out the pods whose nodes are not there yet, or are another cluster's (§3)."""
+        queue = self.cache.queue(info.cluster_queue)
+        if queue is None:
+            return
+        is_delegated, is_first_pass = self.cache.is_delegating(queue), not has_quota(info.workload)
+        pod_sets = {ps.name: ps for ps in info.pod_sets}
+        for result in assignment.pod_sets:
+            pod_set = pod_sets[result.name]
+            flavors = self._flavors_of(result) or self._inherited(pod_set, pod_sets, assignment)
+            if is_delegated:
+                result.is_delayed = bool(flavors) or is_requested(pod_set.topology)
+            elif is_first_pass:
+                result.is_delayed = any(self.cache.is_provisioned(queue, flavor) for flavor in flavors)
+
     def _find(self, info: Info, assignment: Assignment, *, is_empty: bool) -> dict[str, Places] | _Fault:
         """Places by pod set (§5): flavors by name, in each the groups in order; each sees those placed before."""
         pod_sets = {ps.name: ps for ps in info.pod_sets}
         by_flavor: dict[str, dict[str, list[PodSetInfo]]] = {}
+        is_elastic = self._is_elastic(info)
         for i, result in enumerate(assignment.pod_sets):
             pod_set = pod_sets[result.name]
             flavors = self._flavors_of(result) or self._inherited(pod_set, pod_sets, assignment)
+            if result.is_kept or result.is_delayed:
+                continue
             if result.count == 0 or not (flavors or is_requested(pod_set.topology)):
                 continue
             if not flavors:
@@ -234,20 +255,64 @@ class NodeTopologies:
             if len(flavors) > 1:
                 text = f"more than one TAS flavor assigned: {', '.join(flavors)}"
                 return _Fault(result.name, text, is_error=True)
+            refused = refusal(pod_set.topology) if is_elastic else None
+            if refused is not None:
+                return _Fault(result.name, refused)
             group_name = _group_of(pod_set)
             scaled = pod_set if pod_set.count == result.count else pod_set.scaled_to(result.count)
             by_flavor.setdefault(flavors[0], {}).setdefault(f"group/{group_name}" if group_name else f"{i}", []).append(
                 scaled
             )
         found: dict[str, Places] = {}
+        held = {r.name: r.held for r in assignment.pod_sets if r.held is not None and not r.is_kept}
         used: Held = {}
         for flavor in sorted(by_flavor):
             for group in by_flavor[flavor].values():
-                placed = self._place_group(flavor, group, used, is_empty=is_empty)
+                placed = self._place_slice(flavor, group, held, used, is_empty=is_empty)
+                if placed is None:
+                    placed = self._place_group(flavor, group, used, is_empty=is_empty)
                 if isinstance(placed, _Fault):
                     return placed
                 found |= placed
         return found
+
+    def _is_elastic(self, info: Info) -> bool:
+        gate = Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES_WITH_TAS
+        return self.features[gate] and info.workload.metadata.annotations.get(Annotation.ELASTIC_JOB) == "true"
+
+    def _place_slice(
+        self, name: str, group: Sequence[PodSetInfo], held: Mapping[str, Places], used: Held, *, is_empty: bool
+    ) -> dict[str, Places] | _Fault | None:
+        """Begin with the places of the replaced slice (§10); None if there are none to begin with."""
+        tree, mine = self._tree(name), [held[ps.name] for ps in group if ps.name in held]
+        if tree is None or not mine:
+            return None
+        is_whole = len(mine) == len(group)
+        if not is_whole or any(d.values not in tree.leaf_of for places in mine for d in places.domains):
+            if not is_empty:
+                # Its pods will leave the places that are counted for them.
+                self._use_all(used, mine, -1)
+            return None
+        if is_empty:
+            self._use_all(used, mine, 1)
+        found: dict[str, Places] = {}
+        for pod_set in group:
+            kept = held[pod_set.name]
+            more = pod_set.count - sum(domain.n_pods for domain in kept.domains)
+            if more <= 0:
+                found[pod_set.name] = replace(kept, domains=first(kept.domains, pod_set.count))
+                continue
+            placed = self._place_group(name, [pod_set.scaled_to(more)], used, is_empty=is_empty)
+            if isinstance(placed, _Fault):
+                return placed
+            found[pod_set.name] = replace(kept, domains=grown(kept.domains, placed[pod_set.name].domains))
+        return found
+
+    def _use_all(self, used: Held, parts: Sequence[Places], sign: int) -> None:
+        for places in parts:
+            for domain in places.domains:
+                spot = self.cache.ledger.spot(places.flavor, places.levels, domain.values)
+                _use(used, spot, places.per_pod, sign * domain.n_pods)
 
     def _place_group(
         self, name: str, group: Sequence[PodSetInfo], used: Held, *, is_empty: bool
@@ -273,9 +338,7 @@ class NodeTopologies:
         found = {workers.name: Places(name, placed.levels, placed.workers, crowd.per_pod)}
         if leader is not None and head is not None and placed.leader is not None:
             found[leader.name] = Places(name, placed.levels, (placed.leader,), head.per_pod)
-        for places in found.values():
-            for domain in places.domains:
-                _use(used, self.cache.ledger.spot(name, places.levels, domain.values), places.per_pod, domain.n_pods)
+        self._use_all(used, list(found.values()), 1)
         return found
 
     def _taken(self, flavor: str, tree: Tree, used: Held, *, is_empty: bool) -> Callable[[int], Mapping[str, int]]:
@@ -314,7 +377,8 @@ def _group_of(pod_set: PodSetInfo) -> str | None:
 
 def _settle(assignment: Assignment, found: Mapping[str, Places]) -> None:
     for result in assignment.pod_sets:
-        result.places = found.get(result.name)
+        if not result.is_kept:
+            result.places = found.get(result.name)
 
 
 def _levels(topology: Topology) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ Source: scheduling.md §3.1, §3.5, §3.8.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable
 from typing import Any
 
 from pykueue.api.constants import Annotation, Label, Reason, WorkloadCondition
+from pykueue.api.kinds import POD
 from pykueue.api.v1beta2 import Condition, Workload
 from pykueue.core.features import Features, Gate
 
@@ -74,23 +76,35 @@ def has_closed_gate(workload: Workload, features: Features) -> bool:
     return any(gate.name not in is_open for gate in workload.spec.preemption_gates)
 
 
-def needs_second_pass(workload: Workload, assigned_nodes: frozenset[str] = frozenset()) -> bool:
-    """Whether a Workload that holds quota must be looked at again by the scheduler (§3.8).
+def second_pass_need(workload: Workload, assigned_nodes: Collection[str] = ()) -> Hashable | None:
+    """What a Workload that holds quota must be looked at again for by the scheduler; None if it needs not (§3.8).
 
     Args:
         workload: the Workload.
         assigned_nodes: lowest-level values of its topology assignments.
     """
     if not has_quota(workload) or is_finished(workload) or workload.is_true(WorkloadCondition.EVICTED):
-        return False
-    admission = workload.status.admission
-    assert admission is not None
+        return None
     if workload.is_true(WorkloadCondition.ADMITTED):
-        return any(node.name in assigned_nodes for node in workload.status.unhealthy_nodes)
-    waiting = any(
+        return tuple(node.name for node in workload.status.unhealthy_nodes if node.name in assigned_nodes) or None
+    if not has_delayed_places(workload) or not workload.status.admission_checks or not are_checks_ready(workload):
+        return None
+    return tuple((check.name, check.last_transition_time) for check in workload.status.admission_checks)
+
+
+def has_delayed_places(workload: Workload) -> bool:
+    """Whether some pods have quota, and no places yet."""
+    admission = workload.status.admission
+    return admission is not None and any(
         a.delayed_topology_request == "Pending" and a.topology_assignment is None for a in admission.pod_set_assignments
     )
-    return waiting and bool(workload.status.admission_checks) and are_checks_ready(workload)
+
+
+def is_single_pod(workload: Workload) -> bool:
+    """Whether the Workload is that of one plain pod, which cannot be made again elsewhere."""
+    owners = workload.metadata.owner_references
+    is_group = Annotation.IS_GROUP_WORKLOAD in workload.metadata.annotations
+    return not is_group and [(o.api_version, o.kind) for o in owners] == [(POD.api_version, POD.kind)]
 
 
 def reactivation_state(workload: Workload) -> tuple[Any, ...]:

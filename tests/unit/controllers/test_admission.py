@@ -1,0 +1,163 @@
+"""Decisions about Workloads with quota as writes and events, and what follows if a write fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pykueue.api import kinds
+from pykueue.api.commands import Apply, Command, Emit
+from pykueue.api.configuration.types import Configuration
+from pykueue.api.errors import Conflict, NotFound, PykueueError
+from pykueue.api.events import Change, ObjectEvent
+from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.kinds import Kind
+from pykueue.api.objects import Obj
+from pykueue.controllers.admission import AdmissionController
+from pykueue.core.engine import AdmissionEngine
+from pykueue.core.features import Features, Gate
+from pykueue.ports.reader import Indexer
+from support.nodes import HOST, node
+from unit.controllers.test_tas import workload
+
+PROVISIONING = "kueue.x-k8s.io/provisioning-request"
+START = Instant(1_800_000_000 * SECOND_US)
+
+
+class Stage:
+    """An admission controller with its objects; `turn` runs the cycle of the next second."""
+
+    def __init__(self, features: Features | None = None) -> None:
+        self.now = START
+        features = features or Features({})
+        self.controller = AdmissionController(AdmissionEngine(Configuration(), features), features)
+        self.reader = Indexer()
+        self.put(kinds.NAMESPACE, {"metadata": {"name": "ns"}})
+        self.put(kinds.TOPOLOGY, {"metadata": {"name": "t"}, "spec": {"levels": [{"nodeLabel": HOST}]}})
+        self.put(kinds.RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {"topologyName": "t"}})
+        active = {"conditions": [{"type": "Active", "status": "True"}]}
+        self.put(
+            kinds.ADMISSION_CHECK,
+            {"metadata": {"name": "prov"}, "spec": {"controllerName": PROVISIONING}, "status": active},
+        )
+
+    def put(self, kind: Kind, obj: Obj) -> None:
+        self.reader.apply(kind, obj)
+        self.controller.apply(ObjectEvent(kind, Change.ADDED, obj), self.reader, self.now)
+
+    def queue(self, *checks: str) -> None:
+        group = {
+            "coveredResources": ["cpu"],
+            "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": 9}]}],
+        }
+        spec: dict[str, Any] = {"resourceGroups": [group], "namespaceSelector": {}}
+        if checks:
+            spec["admissionChecksStrategy"] = {"admissionChecks": [{"name": name} for name in checks]}
+        self.put(kinds.CLUSTER_QUEUE, {"metadata": {"name": "cq"}, "spec": spec})
+        self.put(kinds.LOCAL_QUEUE, {"metadata": {"name": "q", "namespace": "ns"}, "spec": {"clusterQueue": "cq"}})
+
+    def turn(self) -> list[tuple[int, tuple[Command, ...]]]:
+        self.now = Instant(self.now + SECOND_US)
+        return [(effect.token, effect.commands) for effect in self.controller.cycle(self.reader, self.now)]
+
+    def fails(self, token: int, error: PykueueError) -> None:
+        self.controller.finished(token, error, self.now)
+
+
+def running(*hosts: str, **status: Any) -> dict[str, Any]:
+    owner = workload(*hosts, **status)
+    container = {"name": "c", "resources": {"requests": {"cpu": "1"}}}
+    owner["spec"]["podSets"][0]["template"] = {"spec": {"containers": [container]}}
+    return owner
+
+
+def events(commands: tuple[Command, ...]) -> list[tuple[str, str]]:
+    return [(e.type, e.reason) for e in commands if isinstance(e, Emit)]
+
+
+def status_of(commands: tuple[Command, ...]) -> dict[str, Any]:
+    [apply] = [c for c in commands if isinstance(c, Apply)]
+    found: dict[str, Any] = apply.obj["status"]
+    return found
+
+
+def test_a_second_pass_admits() -> None:
+    """TS-05: the places and `Admitted` in one write; no second event about quota."""
+    stage = Stage()
+    stage.queue("prov")
+    stage.put(kinds.NODE, node("x1", {HOST: "x1"}, {"cpu": "1"}))
+    ready = {"name": "prov", "state": "Ready", "lastTransitionTime": "2026-01-01T00:00:00Z", "message": ""}
+    owner = running("x1", conditions=("QuotaReserved",), admissionChecks=[ready])
+    [given] = owner["status"]["admission"]["podSetAssignments"]
+    del given["topologyAssignment"]
+    given["delayedTopologyRequest"] = "Pending"
+    stage.put(kinds.WORKLOAD, owner)
+    [(_, commands)] = stage.turn()
+    assert events(commands) == [("Normal", "Admitted")]
+    status = status_of(commands)
+    [given] = status["admission"]["podSetAssignments"]
+    assert given["delayedTopologyRequest"] == "Ready"
+    assert given["topologyAssignment"]["levels"] == [HOST]
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"QuotaReserved": "True", "Admitted": "True"}
+
+
+def test_a_lost_node_is_replaced() -> None:
+    """TR-01, TS-33: another host takes its place, the list is empty, the Workload stays admitted, nothing is told."""
+    stage = Stage()
+    stage.queue()
+    for name in ("x2", "x3"):
+        stage.put(kinds.NODE, node(name, {HOST: name}, {"cpu": "1"}))
+    stage.put(kinds.WORKLOAD, running("x1", "x2", unhealthyNodes=[{"name": "x1"}]))
+    [(_, commands)] = stage.turn()
+    assert events(commands) == []
+    status = status_of(commands)
+    [given] = status["admission"]["podSetAssignments"]
+    [part] = given["topologyAssignment"]["slices"]
+    assert part["valuesPerLevel"] == [{"individual": {"prefix": "x", "roots": ["3", "2"]}}]
+    assert "unhealthyNodes" not in status
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"QuotaReserved": "True", "Admitted": "True"}
+
+
+def lost() -> tuple[Stage, int, tuple[Command, ...]]:
+    """A Workload whose only host is gone, and what is done."""
+    stage = Stage()
+    stage.queue()
+    stage.put(kinds.WORKLOAD, running("x1", unhealthyNodes=[{"name": "x1"}]))
+    [(token, commands)] = stage.turn()
+    return stage, token, commands
+
+
+def test_no_replacement_evicts() -> None:
+    """TS-34: in one write with its event."""
+    _, _, commands = lost()
+    assert events(commands) == [("Normal", "EvictedDueToNodeFailures")]
+    [evicted] = [c for c in status_of(commands)["conditions"] if c["type"] == "Evicted"]
+    text = "Workload was evicted as there was no replacement for unhealthy node(s): x1"
+    assert (evicted["reason"], evicted["message"]) == ("NodeFailures", text)
+
+
+def test_an_eviction_that_cannot_be_written() -> None:
+    """TS-35: nothing if the Workload is gone; else it is told, and tried again."""
+    stage, token, _ = lost()
+    stage.fails(token, NotFound("gone"))
+    assert stage.turn() == []
+    stage, token, _ = lost()
+    stage.fails(token, Conflict("changed"))
+    [(_, commands)] = stage.turn()
+    assert events(commands) == [("Warning", "SecondPassFailed")]
+    [(_, commands)] = stage.turn()
+    assert events(commands) == [("Normal", "EvictedDueToNodeFailures")]
+
+
+def test_a_second_pass_in_vain_is_told() -> None:
+    """TS-34 without the gate: a Warning, and no write."""
+    stage = Stage(Features({Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST: False}))
+    stage.queue()
+    stage.put(kinds.WORKLOAD, running("x1", unhealthyNodes=[{"name": "x1"}]))
+    [(_, commands)] = stage.turn()
+    [told] = commands
+    assert isinstance(told, Emit)
+    want = "couldn't assign flavors to pod set main: no topology domains at level: kubernetes.io/hostname"
+    assert (told.type, told.reason, told.note) == ("Warning", "SecondPassFailed", want)
+    assert msgspec.to_builtins(told.about)["metadata"]["name"] == "wl"
