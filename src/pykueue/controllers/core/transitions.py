@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pykueue.api.constants import Reason, WorkloadCondition
-from pykueue.api.instant import SECOND_US, Instant, format_time
+from pykueue.api.instant import SECOND_US, Instant, format_time, parse_time
 from pykueue.api.v1beta2 import (
     Admission,
     AdmissionCheckState,
@@ -189,9 +189,20 @@ def _count_eviction(stats: SchedulingStats | None, reason: str, cause: str) -> S
     return SchedulingStats(evictions=tuple(evictions))
 
 
-def requeue_later(workload: Workload, count: int, at: Instant) -> Workload:
-    """Remember the number of evictions and when to try again (scheduling.md §10.6)."""
-    return _with_status(workload, requeue_state=RequeueState(count=count, requeue_at=format_time(at)))
+def requeue_later(workload: Workload, at: Instant, *, counts: bool) -> Workload:
+    """Remember when to try again, never earlier than known already (scheduling.md §10.2 step 5, §10.6).
+
+    Args:
+        workload: the Workload.
+        at: Instant (µs).
+        counts: whether the number of evictions goes up by one.
+    """
+    state = workload.status.requeue_state or RequeueState()
+    if state.requeue_at is None or parse_time(state.requeue_at) < at:
+        state = msgspec.structs.replace(state, requeue_at=format_time(at))
+    if counts:
+        state = msgspec.structs.replace(state, count=(state.count or 0) + 1)
+    return _with_status(workload, requeue_state=state)
 
 
 def clear_requeue_at(workload: Workload) -> Workload:

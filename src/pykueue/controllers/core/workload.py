@@ -168,12 +168,8 @@ class WorkloadReconciler:
         ]
         if not times:
             return PASS
-        state = workload.status.requeue_state
-        known = parse_time(state.requeue_at) if state and state.requeue_at else 0
-        if max(times) <= known:
-            return PASS
-        count = (state.count if state else None) or 0
-        return Step(transitions.requeue_later(workload, count, Instant(max(times))))
+        later = transitions.requeue_later(workload, Instant(max(times)), counts=False)
+        return PASS if later == workload else Step(later)
 
     def _active(self, reader: Reader, workload: Workload, now: Instant) -> Step:
         """7. Active: a deactivation target deactivates; backoffs end."""
@@ -383,7 +379,7 @@ class WorkloadReconciler:
                     workload, WorkloadCondition.DEACTIVATION_TARGET, True, Reason.REQUEUING_LIMIT_EXCEEDED, message, now
                 )
             )
-        requeued = transitions.requeue_later(workload, found.count, found.requeue_at)
+        requeued = transitions.requeue_later(workload, found.requeue_at, counts=True)
         message = f"Exceeded the PodsReady timeout {workload.key}"
         return _evict(requeued, Reason.PODS_READY_TIMEOUT, message, now, cause=found.cause)
 

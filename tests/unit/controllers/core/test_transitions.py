@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.instant import SECOND_US, Instant, format_time
@@ -19,6 +20,7 @@ from pykueue.api.v1beta2 import (
     WorkloadStatus,
 )
 from pykueue.controllers.core import transitions
+from pykueue.core.features import Features, Gate
 
 T0 = Instant(1_800_000_000 * SECOND_US)
 ADMISSION = Admission(cluster_queue="cq", pod_set_assignments=(PodSetAssignment(name="main", count=1),))
@@ -60,7 +62,7 @@ def test_a_pending_check_keeps_the_workload_from_being_admitted() -> None:
 
 
 def test_admitted_is_silent_before_the_first_word_on_quota() -> None:
-    """Admitted=False is only created once a QuotaReserved condition exists."""
+    """AC-09: Admitted=False is only created once a QuotaReserved condition exists."""
     workload = make_workload()
     assert transitions.sync_admitted(workload, T0) is workload
 
@@ -100,7 +102,7 @@ def test_reserving_again_closes_the_past() -> None:
 
 
 def test_time_spent_admitted_is_added_up() -> None:
-    """Losing admission adds the elapsed seconds to what was spent before."""
+    """AC-07: losing admission adds the elapsed seconds to what was spent before."""
     admitted = transitions.sync_admitted(transitions.reserve_quota(make_workload(), ADMISSION, T0), T0)
     once = transitions.release_quota(admitted, Reason.PENDING_EVALUATION, "x", later(40))
     assert once.status.accumulated_past_execution_time_seconds == 40
@@ -120,10 +122,73 @@ def test_transition_times_move_only_with_the_status() -> None:
 
 def test_the_requeue_state_keeps_its_count_when_the_backoff_is_over() -> None:
     """The time goes, the count stays; deactivation clears both."""
-    waiting = transitions.requeue_later(make_workload(), 2, later(60))
+    waiting = transitions.requeue_later(make_workload(requeue_state=RequeueState(count=1)), later(60), counts=True)
     assert waiting.status.requeue_state == RequeueState(count=2, requeue_at=format_time(later(60)))
     assert transitions.clear_requeue_at(waiting).status.requeue_state == RequeueState(count=2)
     assert transitions.clear_requeue_state(waiting).status.requeue_state is None
+
+
+@pytest.mark.parametrize(
+    ("known", "counts", "want"),
+    [
+        (None, False, (None, 60)),
+        (None, True, (1, 60)),
+        ((1, 90), True, (2, 90)),
+        ((1, 30), True, (2, 60)),
+        ((1, 60), True, (2, 60)),
+        ((1, 90), False, (1, 90)),
+        ((3, None), False, (3, 60)),
+    ],
+    ids=["first", "first that counts", "later stays", "earlier goes", "equal", "nothing new", "a new round"],
+)
+def test_the_time_to_try_again_only_moves_back(
+    known: tuple[int, int | None] | None, counts: bool, want: tuple[int | None, int]
+) -> None:
+    """RQ-29: the later time wins, and the count goes up by itself."""
+
+    def state(count: int | None, seconds: int | None) -> RequeueState:
+        return RequeueState(count=count, requeue_at=None if seconds is None else format_time(later(seconds)))
+
+    workload = make_workload(requeue_state=None if known is None else state(*known))
+    assert transitions.requeue_later(workload, later(60), counts=counts).status.requeue_state == state(*want)
+
+
+CHECKED = {"ready": ("Ready",), "pending": ("Ready", "Pending"), "none": ()}
+
+
+@pytest.mark.parametrize(
+    ("checks", "reserved", "fine", "want"),
+    [
+        ("none", True, True, ("True", "Admitted")),
+        ("ready", True, True, ("True", "Admitted")),
+        ("pending", True, True, ("False", "UnsatisfiedAdmissionChecks")),
+        ("pending", True, False, ("False", "UnsatisfiedChecks")),
+        ("ready", False, True, ("False", "NoReservation")),
+        ("ready", False, False, ("False", "NoReservation")),
+        ("pending", False, True, ("False", "NoReservation")),
+        ("pending", False, False, ("False", "NoReservationUnsatisfiedChecks")),
+    ],
+)
+def test_what_admitted_says(checks: str, reserved: bool, fine: bool, want: tuple[str, str]) -> None:
+    """AC-05, AC-06: reservation first, then checks; without fine reasons both at once."""
+    states = tuple(AdmissionCheckState(name=str(i), state=state) for i, state in enumerate(CHECKED[checks]))
+    workload = transitions.reserve_quota(make_workload(admission_checks=states), ADMISSION, T0)
+    if not reserved:
+        workload = transitions.with_condition(workload, WorkloadCondition.QUOTA_RESERVED, False, "x", "x", T0)
+    features = Features({Gate.UNADMITTED_WORKLOADS_OBSERVABILITY: fine})
+    assert shown(transitions.sync_admitted(workload, T0, features))["Admitted"][:2] == want
+
+
+def test_a_topology_that_is_delayed_is_not_admitted() -> None:
+    """AC-08: even if it was admitted before."""
+    waiting = PodSetAssignment(name="main", count=1, delayed_topology_request="Pending")
+    admitted = transitions.sync_admitted(transitions.reserve_quota(make_workload(), ADMISSION, T0), T0)
+    status = msgspec.structs.replace(
+        admitted.status, admission=Admission(cluster_queue="cq", pod_set_assignments=(waiting,))
+    )
+    delayed = transitions.sync_admitted(msgspec.structs.replace(admitted, status=status), T0)
+    want = ("False", "PendingDelayedTopologyRequests", "There are pending delayed topology requests")
+    assert shown(delayed)["Admitted"] == want
 
 
 def test_transitions_do_not_change_their_argument() -> None:
