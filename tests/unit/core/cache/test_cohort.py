@@ -10,7 +10,9 @@ from pykueue.core.cache.cohort import QuotaNode
 from pykueue.core.resources import FlavorResource
 from pykueue.core.scheduler.assignment import Assignment, FlavorChoice, Mode, PodSetResult, ScanProgress
 from pykueue.core.scheduler.cycle import reserved_amounts
+from pykueue.core.views import weighted_share
 from support.cohorts import plant
+from support.stage import enter, set_stage
 from support.world import World, resource
 
 TREES = {
@@ -102,3 +104,88 @@ def test_reserved(name: str) -> None:
     usage = {node.tree.number(item): amount for item, amount in asked.items()}
     found = reserved_amounts(node, Assignment([result], usage, level, ScanProgress((), 1, 1, "")))
     assert {node.tree.items[i]: amount for i, amount in found.items()} == amounts(want)
+
+
+MOST = 9223372036854775807
+TWO = "cq[co] default:cpu2,gpu5{}\nlender[co] default:cpu8,gpu5"
+
+SHARES: dict[str, tuple[str, str, dict[str, int], str]] = {
+    "FS-01 alone": ("cq default:2", "w@cq 9", {"cq": 0}, ""),
+    "FS-02 within its own": (TWO.format(""), "w@cq cpu1,gpu2", {"cq": 0}, ""),
+    "FS-03 the resource of which it borrows most": (TWO.format(""), "w@cq cpu3,gpu7", {"cq": 200}, "example.com/gpu"),
+    "FS-04 rounded up": (
+        "cq[co] default:gpu500\nlender[co] default:gpu1000", "w@cq gpu501", {"cq": 1}, "example.com/gpu",
+    ),
+    "FS-05 rounded up after the weight": (
+        "cq[co] default:gpu500 | weight=300\nlender[co] default:gpu1000", "w@cq gpu800", {"cq": 1}, "example.com/gpu",
+    ),
+    "FS-08 all flavors together": (
+        "cq[co] on-demand:20→spot:80\nlender[co] default:100", "a@cq 25 on-demand; b@cq 5 spot", {"cq": 25}, "cpu",
+    ),
+    "FS-09 weight 2": (TWO.format(" | weight=2"), "w@cq cpu1,gpu7", {"cq": 100}, "example.com/gpu"),
+    "FS-09 weight a half": (TWO.format(" | weight=0.5"), "w@cq cpu1,gpu7", {"cq": 400}, "example.com/gpu"),
+    "FS-09 no weight": (TWO.format(" | weight=0"), "w@cq cpu1,gpu7", {"cq": MOST}, "example.com/gpu"),
+    "FS-09 no weight, nothing borrowed": (TWO.format(" | weight=0"), "w@cq cpu1,gpu5", {"cq": 0}, ""),
+    "FS-10 each level by its own": (
+        "root 45{child w2{cq 5}}", "w@cq 10", {"cq": 100, "child": 50, "root": 0}, "cpu",
+    ),
+    "FS-11 nothing of its own": (
+        "root 50{child w2{cq 0}}", "w@cq 10", {"cq": 200, "child": 100, "root": 0}, "cpu",
+    ),
+    "FS-12 a cohort that may borrow little": (
+        "root 50{child 0 BL10{cq 0}}", "w@cq 10", {"cq": 1000, "child": 200}, "cpu",
+    ),
+    "FS-14 more than can be counted": (
+        "cq[co] default:0\nlender[co] default:1E", "w@cq 1", {"cq": 1}, "cpu",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_share(name: str) -> None:
+    """The weighted share as a status shows it, and the resource that dominates."""
+    queues, held, want, dominant = SHARES[name]
+    world = World()
+    set_stage(world, queues)
+    enter(world, held, holding=True)
+    nodes = {"cq": node_of(world, "cq")} | {
+        node.name: node for node in node_of(world, "cq").lineage() if node.name in want and node.name != "cq"
+    }
+    assert {node: weighted_share(nodes[node]) for node in want} == want
+    assert nodes["cq"].share()[1] == dominant
+
+
+@pytest.mark.parametrize(
+    ("gpu", "dominant"), [("default:cpu2,gpu5\nlender[co] default:cpu8,gpu5", "cpu"), ("default:cpu2,gpu2 LL0\nlender[co] default:cpu8,gpu64 LL0", "cpu")],
+    ids=["FS-06", "FS-07 what nobody lends does not count"],
+)  # fmt: skip
+def test_share_with_what_is_assumed(gpu: str, dominant: str) -> None:
+    """Usage that is assumed counts as if it were there."""
+    world = World()
+    set_stage(world, f"cq[co] {gpu}")
+    enter(world, "w@cq cpu1,gpu1", holding=True)
+    node = node_of(world, "cq")
+    cores = node.tree.number(FlavorResource("default", "cpu"))
+    gpus = node.tree.number(FlavorResource("default", "example.com/gpu"))
+    (_, ratio), found = node.share({cores: 4000, gpus: 4})
+    assert (ratio, found) == (300.0, dominant)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "want"),
+    [
+        ("cpu3,gpu1", ("cpu",), True),
+        ("cpu1,gpu7", ("cpu",), False),
+        ("cpu3,gpu7", ("example.com/gpu",), True),
+        ("cpu3,gpu7", (), False),
+    ],
+    ids=["it borrows that", "it borrows another", "it borrows both", "nothing is asked for"],
+)
+def test_who_borrows_what_is_asked_for(held: str, asked: tuple[str, ...], want: bool) -> None:
+    """FS-13: only the resources that somebody needs count."""
+    world = World()
+    set_stage(world, TWO.format(""))
+    enter(world, f"w@cq {held}", holding=True)
+    node = node_of(world, "cq")
+    needed = [node.tree.number(FlavorResource("default", resource_)) for resource_ in asked]
+    assert node.is_within_nominal(needed) is not want

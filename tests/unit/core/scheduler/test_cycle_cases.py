@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from pykueue.api.configuration.types import Configuration, FairSharing
+from pykueue.api.v1beta2 import NamedGate
 from pykueue.core.features import Features, Gate
-from pykueue.core.scheduler.cycle import NO_LONGER_FITS, OVERLAP_DEFERRED
-from support.world import World, admits, pendings, victims
+from pykueue.core.scheduler.cycle import NO_LONGER_FITS, OVERLAP_DEFERRED, required_checks
+from pykueue.core.scheduler.nominate import reduced_counts
+from support.stage import IQ, enter, outcome, set_stage
+from support.world import World, admits, pendings, pod_set, victims
 
 
 def f1(*, fair: bool = False) -> World:
@@ -265,3 +271,153 @@ def test_late_queues_pick_up_their_workloads() -> None:
     assert world.engine.next_cycle_at(world.now) is None
     world.queue("cq", "f:4")
     assert "w" in admits(world.cycle())
+
+
+def tainted(world: World, *names: str) -> None:
+    """Flavors whose taint nobody tolerates."""
+    for name in names:
+        world.flavor(name, nodeTaints=[{"key": "instance", "value": "spot", "effect": "NoSchedule"}])
+
+
+@pytest.mark.parametrize(
+    ("queues", "held", "waiting", "want"),
+    [
+        ("cq spot:20→on-demand:15 | strict", "h@cq 10 on-demand", "w@cq 10", "heap WaitingForQuota"),
+        ("cq spot:20→on-demand:5 | strict", "", "w@cq 10", "heap ExceedsMaxQuota"),
+        ("cq spot:20→other:20 | strict", "", "w@cq 1", "heap NoMatchingFlavor"),
+    ],
+    ids=["CY-07 the other one is in use", "CY-08 the other one is too small", "CY-09 all are tainted"],
+)
+def test_taints(queues: str, held: str, waiting: str, want: str) -> None:
+    """The best flavor that the Workload could have tells why it waits."""
+    world = World()
+    tainted(world, "spot", "other")
+    set_stage(world, queues)
+    enter(world, held, holding=True)
+    enter(world, waiting, holding=False)
+    assert outcome(world, world.cycle()) == {"w": want}
+
+
+def test_several_resources_and_pod_sets() -> None:
+    """CY-16: each pod set gets flavors of its own, counted together."""
+    world = f1()
+    pod_sets = [pod_set(text, {}) for text in ("one 10×cpu6,gpu1", "two 40×1")]
+    world.workload("w", "beta", "1", pod_sets=pod_sets)
+    one, two = admits(world.cycle())["w"].admission.pod_set_assignments
+    assert dict(one.flavors) == {"cpu": "on-demand", "example.com/gpu": "model-a"}
+    assert dict(one.resource_usage) == {"cpu": "60", "example.com/gpu": "10"}
+    assert (dict(two.flavors), dict(two.resource_usage)) == ({"cpu": "spot"}, {"cpu": "40"})
+
+
+def test_zero_of_an_unknown_resource_does_not_keep_from_preempting() -> None:
+    """CY-43: what is asked for in no quantity needs no quota."""
+    world = World()
+    world.queue("cq", "default:4", WCQ="L")
+    world.workload("low", "cq", "4", -1, at="default")
+    world.workload("new", "cq", "cpu2,gpu0")
+    assert outcome(world, world.cycle()) == {"low": IQ, "new": "heap WaitingForPreemptedWorkloads"}
+
+
+@pytest.mark.parametrize(
+    ("held", "is_on", "want"),
+    [
+        ("low@beta gpu20 p-1 model-a", True, {"w": "heap AdmissionGated"}),
+        ("low@beta gpu20 p-1 model-a", False, {"low": IQ, "w": "heap WaitingForPreemptedWorkloads"}),
+        ("", True, {"w": "on model-a"}),
+        ("high@beta gpu20 p1 model-a", True, {"w": "heap WaitingForQuota"}),
+    ],
+    ids=["CY-47 closed", "CY-47 nobody looks at it", "CY-48 not needed", "CY-48 nobody to preempt"],
+)
+def test_preemption_gates(held: str, is_on: bool, want: dict[str, str]) -> None:
+    """A closed gate keeps a Workload from preempting, and from nothing else."""
+    world = World(features=Features({Gate.MULTIKUEUE_ORCHESTRATED_PREEMPTION: is_on}))
+    set_stage(world, "beta on-demand:50→spot:0 ∥ model-a:gpu20 | strict RWC=A WCQ=L")
+    enter(world, held, holding=True)
+    old = world.workload("w", "beta", "gpu20")
+    gated = msgspec.structs.replace(old.spec, preemption_gates=(NamedGate(name="g"),))
+    world.put(msgspec.structs.replace(old, spec=gated))
+    result = world.cycle()
+    assert outcome(world, result) == want
+    assert {d.is_gated for d in pendings(result).values()} <= {"AdmissionGated" in want["w"]}
+    if "AdmissionGated" in want["w"]:
+        assert pendings(result)["w"].message == "Workload requires preemption, but it's gated"
+
+
+def test_the_first_flavor_when_it_is_free_again() -> None:
+    """CY-53: neither flavor has room at first; when the holder is gone the first one is taken."""
+    world = World()
+    world.queue("cq", "on-demand:50→spot:10", WCQ="L")
+    world.workload("holder", "cq", "50", at="on-demand")
+    world.workload("new", "cq", "20", t=1)
+    world.settle()
+    assert world.is_parked("new")
+    world.delete("holder")
+    world.settle()
+    assert world.holds() == {"new": {"cpu": "on-demand"}}
+
+
+# --- partial admission -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requests", "victims_", "count"),
+    [("20[10]×gpu1", {"low": IQ}, 20), ("30[10]×gpu1", {"low": IQ}, 20)],
+    ids=["PA-02 all of them", "PA-03 as many as can be"],
+)
+def test_partial_admission_and_preemption(requests: str, victims_: dict[str, str], count: int) -> None:
+    """Whoever is less important goes before pods are given up."""
+    world = World()
+    set_stage(world, "beta on-demand:50→spot:0 ∥ model-a:gpu20 BL0 | strict RWC=A WCQ=L")
+    enter(world, "low@beta gpu10 p-4 model-a", holding=True)
+    world.workload("new", "beta", requests, 4)
+    result = world.cycle()
+    assert victims(result) == victims_
+    world.delete("low")
+    world.settle()
+    [assignment] = next(
+        info for info in world.engine._cache.workloads.values()
+    ).workload.status.admission.pod_set_assignments  # type: ignore[union-attr]
+    assert assignment.count == count
+
+
+def test_several_pod_sets_shrink_together() -> None:
+    """PA-04: between its least and its most each pod set gives up the same part."""
+    world = World()
+    world.queue("sales", "default:50")
+    pod_sets = [pod_set(text, {}) for text in ("one 20×1", "two 30[10]×1", "three 15[5]×1")]
+    world.workload("w", "sales", "1", pod_sets=pod_sets)
+    admit = admits(world.cycle())["w"]
+    assert [a.count for a in admit.admission.pod_set_assignments] == [20, 20, 10]
+
+
+def test_the_steps_of_a_reduction() -> None:
+    """PA-08: the i-th step takes i/D of what each pod set could give up, rounded down."""
+    world = World()
+    workload = world.workload("w", "nowhere", "1", pod_sets=[pod_set("a 10[4]×1", {}), pod_set("b 6[6]×1", {})])
+    assert reduced_counts(world.engine._maker.pending(workload, "cq"), 3) == [7, 6]
+
+
+# --- admission checks ------------------------------------------------------------------------------------------------
+
+SIX = {
+    "ac1": ("f1",), "ac2": ("f2",), "ac3": ("f1", "f2"), "ac4": ("f1", "f2", "missing"), "ac5": ("missing",), "ac6": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("checks", "assigned", "want"),
+    [
+        (SIX, None, ("ac3", "ac4", "ac6")),
+        (SIX, ("f1", "f2"), ("ac1", "ac2", "ac3", "ac4", "ac6")),
+        ({"ac1": ("f1",)}, ("f1",), ("ac1",)),
+        ({"ac1": ("other",)}, ("f1",), ()),
+        ({"ac1": ()}, ("f1",), ("ac1",)),
+        ({"ac1": ("f1", "missing")}, ("f1",), ("ac1",)),
+    ],
+    ids=["AC-01 before quota", "AC-02 with it", "AC-03 its flavor", "AC-03 another", "AC-03 all", "AC-03 and another"],
+)
+def test_which_checks_are_required(
+    checks: dict[str, tuple[str, ...]], assigned: tuple[str, ...] | None, want: tuple[str, ...]
+) -> None:
+    """Before quota is reserved those that are required in any case; then those of the flavors."""
+    assert required_checks(checks, assigned, ("f1", "f2")) == want
