@@ -15,7 +15,6 @@ from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import Pending, PendingQueue, RequeueReason
 from pykueue.core.scheduler.assignment import ScanProgress
 from pykueue.core.workload.info import Info, InfoMaker
-from pykueue.core.workload.lifecycle import needs_second_pass
 from pykueue.core.workload.requeue import is_backoff_over, queue_timestamp
 
 SECOND = 1_000_000
@@ -322,41 +321,3 @@ def test_namespaces_that_do_not_match_stay_parked() -> None:
     assert where(queue) == "parked"
     queue.wake(NOW, lambda _: True)
     assert where(queue) == "heap"
-
-
-# --- second pass -----------------------------------------------------------------------------------------------------
-
-RESERVED = condition("QuotaReserved")
-ADMITTED = condition("Admitted")
-
-
-def holding(*conditions: dict[str, Any], delayed: str = "", check: str = "", unhealthy: str = "") -> Workload:
-    assignment = {"name": "main", "count": 3, **({"delayedTopologyRequest": delayed} if delayed else {})}
-    checks = [{"name": "c", "state": check, "lastTransitionTime": at(0), "message": ""}] if check else []
-    status = {
-        "admission": {"clusterQueue": "cq", "podSetAssignments": [assignment]}, "admissionChecks": checks,
-        "unhealthyNodes": [{"name": unhealthy}] if unhealthy else [],
-    }  # fmt: skip
-    return make(conditions=conditions, status=status)
-
-
-@pytest.mark.parametrize(
-    ("workload", "want"),
-    [
-        (holding(RESERVED, ADMITTED, unhealthy="x1"), True),
-        (holding(RESERVED, ADMITTED, unhealthy="x9"), False),
-        (holding(RESERVED, ADMITTED, condition("Finished"), unhealthy="x1"), False),
-        (holding(RESERVED, ADMITTED, condition("Evicted"), unhealthy="x1"), False),
-        (make(status={"unhealthyNodes": [{"name": "x1"}]}), False),
-        (holding(RESERVED, delayed="Pending", check="Ready"), True),
-        (holding(RESERVED, delayed="Pending", check="Pending"), False),
-        (holding(RESERVED, check="Ready"), False),
-    ],
-    ids=[
-        "a node it runs on", "a node it does not run on", "finished", "evicted", "no quota", "checks are ready",
-        "a check is pending", "nothing was delayed",
-    ],
-)  # fmt: skip
-def test_who_needs_a_second_pass(workload: Workload, want: bool) -> None:
-    """RQ-26: who holds quota and misses a place for its pods."""
-    assert needs_second_pass(workload, frozenset({"x1"})) is want
