@@ -42,13 +42,19 @@ def is_emulated(node: Obj | None) -> bool:
     return node is not None and objects.annotations(node).get(FAKE_NODE_ANNOTATION) == "fake"
 
 
+def is_heard_of(node: Obj | None) -> bool:
+    """Whether there is a kubelet to play: nothing happens on a node whose Ready is `Unknown`."""
+    ready = objects.condition(node, "Ready") if node is not None else None
+    return is_emulated(node) and (ready is None or ready.get("status") != "Unknown")
+
+
 class Kubelet:
     """Reconciles bound pods."""
 
     name = "kubelet"
 
     def watches(self) -> Sequence[Watch]:
-        """Bound pods, pods that are deleted (a little later: others react to what is on its way out), and nodes that appear."""
+        """Bound pods, pods that are deleted (a little later: others react to what is on its way out), and nodes that come back."""
         return (Watch(POD, _bound), Watch(POD, _leaving, TERMINATION_US), Watch(NODE, _on_node))
 
     def indexes(self) -> Sequence[Index]:
@@ -58,7 +64,7 @@ class Kubelet:
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         """See `Reconciler.reconcile`."""
         pod = reader.get(POD, *key)
-        if pod is None or not is_emulated(reader.get(NODE, "", str(get_path(pod, "spec", "nodeName") or ""))):
+        if pod is None or not is_heard_of(reader.get(NODE, "", str(get_path(pod, "spec", "nodeName") or ""))):
             return DONE
         if objects.is_deleting(pod):
             # Grace 0 was asked for before: what still holds the pod is a finalizer, which is not ours.
@@ -145,6 +151,6 @@ def _is_bound(event: ObjectEvent) -> bool:
 
 
 def _on_node(event: ObjectEvent, reader: Reader) -> list[ObjectKey]:
-    if event.change is not Change.ADDED:
+    if event.change is Change.DELETED or not is_heard_of(event.new) or is_heard_of(event.old):
         return []
     return [objects.key(pod) for pod in reader.by_index(POD, NODE_PODS, objects.name(event.new))]

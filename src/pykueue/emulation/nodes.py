@@ -1,7 +1,7 @@
 """Emulated nodes: what `pykueue up` begins with, how a file of nodes is read, and their controller.
 
-The controller gives a node with the annotation `kwok.x-k8s.io/node: fake` its first status and takes the `not-ready` taint off. It
-never touches conditions that are there: a node that somebody marked NotReady stays so, which is how a failing node is played.
+The controller gives a node with the annotation `kwok.x-k8s.io/node: fake` its first status. It never touches conditions that are there: a
+node that somebody marked NotReady stays so, which is how a failing node is played; what follows from it is `node_lifecycle.py`'s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ NODE_GROUP_LABEL = "cloud.provider.com/node-group"
 BLOCK_LABEL = "cloud.provider.com/topology-block"
 RACK_LABEL = "cloud.provider.com/topology-rack"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
-NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_RENEW_US = 40 * SECOND_US
 _LEASE_S = 120
@@ -62,11 +61,6 @@ class NodeController:
         if objects.condition(node, "Ready") is None:
             body = {"metadata": {"uid": objects.uid(node)}, "status": _first_status(node, now)}
             commands.append(Patch(NODE, key, body, PatchType.STRATEGIC, "status", missing_ok=True))
-        taints = objects.get_path(node, "spec", "taints") or ()
-        if objects.is_condition_true(node, "Ready") and any(t.get("key") == NOT_READY_TAINT for t in taints):
-            kept = [t for t in taints if t.get("key") != NOT_READY_TAINT]
-            meta = {"uid": objects.uid(node), "resourceVersion": objects.resource_version(node)}
-            commands.append(Patch(NODE, key, {"metadata": meta, "spec": {"taints": kept or None}}, missing_ok=True))
         lease = reader.get(LEASE, LEASE_NAMESPACE, key.name)
         if lease is None:
             commands.append(Create(LEASE, _lease(node, now), exists_ok=True))

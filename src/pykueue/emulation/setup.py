@@ -24,10 +24,13 @@ from pykueue.emulation.leaderworkerset import (
     LeaderWorkerSetWebhook,
 )
 from pykueue.emulation.namespaces import NamespaceController
+from pykueue.emulation.node_lifecycle import NodeLifecycle
 from pykueue.emulation.nodes import NodeController, default_nodes, read_nodes
+from pykueue.emulation.pod_gc import PodGarbageCollector
 from pykueue.emulation.pod_scheduler import PodScheduler
 from pykueue.emulation.replicaset import ReplicaSetController
 from pykueue.emulation.statefulset import PERSISTENT_VOLUME_CLAIM, StatefulSetController
+from pykueue.emulation.taint_eviction import TaintEviction
 from pykueue.ports.admission import Webhook
 from pykueue.ports.reconcile import Reconciler
 
@@ -60,6 +63,9 @@ def emulated_reconcilers(
     """
     return [
         NodeController(),
+        NodeLifecycle(),
+        TaintEviction(),
+        PodGarbageCollector(),
         NamespaceController(namespace_content),
         GarbageCollector(owned_kinds),
         StatefulSetController(),

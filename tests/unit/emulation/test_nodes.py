@@ -7,6 +7,7 @@ import pytest
 from pykueue.api import objects
 from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import LEASE, NODE
+from pykueue.emulation.node_lifecycle import NodeLifecycle
 from pykueue.emulation.nodes import NodeController, make_node
 from pykueue.emulation.setup import node_objects
 from support.cluster import Cluster
@@ -26,7 +27,7 @@ def test_default_nodes_form_a_tree() -> None:
 
 def test_a_new_node_becomes_ready() -> None:
     """A fake node gets conditions and a lease and loses its taint; what is marked lost later stays so."""
-    cluster = Cluster([NodeController()], definitions=())
+    cluster = Cluster([NodeController(), NodeLifecycle()], definitions=())
     taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
     cluster.create(NODE, make_node("n", taints=[taint]))
     cluster.settle()

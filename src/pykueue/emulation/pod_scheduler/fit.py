@@ -122,20 +122,19 @@ def _term_selects(term: Mapping[str, Any], owner: Obj, other: Obj) -> bool:
     return matches_labels(term.get("labelSelector"), objects.labels(other))
 
 
+def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """Whether a toleration covers a taint."""
+    if toleration.get("effect") not in {None, "", taint.get("effect")}:
+        return False
+    key, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return key in {"", taint.get("key")}
+    is_same = (toleration.get("value") or "") == (taint.get("value") or "")
+    return operator == "Equal" and key == taint.get("key") and is_same
+
+
 def _is_tolerated(tolerations: Sequence[Mapping[str, Any]], taint: Mapping[str, Any]) -> bool:
-    for toleration in tolerations:
-        if toleration.get("effect") not in {None, "", taint.get("effect")}:
-            continue
-        key, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
-        if operator == "Exists" and key in {"", taint.get("key")}:
-            return True
-        if (
-            operator == "Equal"
-            and key == taint.get("key")
-            and (toleration.get("value") or "") == (taint.get("value") or "")
-        ):
-            return True
-    return False
+    return any(tolerates(toleration, taint) for toleration in tolerations)
 
 
 def _selects(needs: Needs, node: Obj) -> bool:
