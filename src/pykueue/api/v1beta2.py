@@ -269,8 +269,10 @@ class Workload(KueueObject, frozen=True):
 
     def is_true(self, type_: str) -> bool:
         """Whether the condition is there with status True."""
-        found = self.condition(type_)
-        return found is not None and found.status == "True"
+        for condition in self.status.conditions:
+            if condition.type == type_:
+                return condition.status == "True"
+        return False
 
 
 # --- ClusterQueue, Cohort (§2, §3) -----------------------------------------------------------------------------------

@@ -199,6 +199,7 @@ class AdmissionEngine(EngineState):
         if list(self._limit_ranges.get(namespace, ())) == list(limit_ranges):
             return
         self._limit_ranges[namespace] = tuple(limit_ranges)
+        self._maker.forget()
         self._recompute([k for k in self._workloads if k.namespace == namespace], now)
 
     def set_runtime_class(self, name: str, runtime_class: Obj | None, now: Instant) -> None:
@@ -207,6 +208,7 @@ class AdmissionEngine(EngineState):
             self._runtime_classes.pop(name, None)
         else:
             self._runtime_classes[name] = runtime_class
+        self._maker.forget()
         using = [
             k for k, w in self._workloads.items() if any(_runtime_class(ps.template) == name for ps in w.spec.pod_sets)
         ]
@@ -307,8 +309,11 @@ class AdmissionEngine(EngineState):
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _index(self, key: ObjectKey, old: Workload | None, new: Workload | None) -> None:
-        before = local_queue_of(old) if old is not None else None
         after = local_queue_of(new) if new is not None else None
+        if old is None:
+            before = None
+        else:
+            before = after if new is not None and old.spec.queue_name == new.spec.queue_name else local_queue_of(old)
         if before is not None and before != after:
             self._by_local.get(before, {}).pop(key, None)
         if new is None or after is None:
@@ -348,11 +353,10 @@ class AdmissionEngine(EngineState):
                 self._changed[3][key] = None
 
     def _leave_queue(self, key: ObjectKey) -> None:
-        home = self._queues.home(key)
         item = self._queues.delete(key)
-        if home is not None and item is not None:
-            self._ready.mark(home)
-            self._touch(home, item.info.local_queue)
+        if item is not None:
+            self._ready.mark(item.info.cluster_queue)
+            self._touch(item.info.cluster_queue, item.info.local_queue)
 
     def _hold(self, info: Info, now: Instant) -> None:
         """Count a Workload with quota; less than before wakes others."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -252,16 +251,11 @@ DEPENDENCIES: Mapping[Gate, tuple[Gate, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
-    """The gates in force. `Features()` has the defaults; `features[Gate.X]` tells whether X is on."""
+class Features(dict[Gate, bool]):
+    """The gates in force: `features[Gate.X]` tells whether X is on. `Features()` has the defaults. Never changed once it is made."""
 
-    overrides: Mapping[Gate, bool] = field(default_factory=dict)
-
-    def __getitem__(self, gate: Gate) -> bool:
-        """Whether the gate is on."""
-        found = self.overrides.get(gate)
-        return GATES[gate].default if found is None else found
+    def __init__(self, overrides: Mapping[Gate, bool] | None = None) -> None:
+        super().__init__({gate: spec.default for gate, spec in GATES.items()} | dict(overrides or {}))
 
 
 def parse_features(values: Mapping[str, bool]) -> tuple[Features, list[str]]:

@@ -11,6 +11,7 @@ Source: scheduling.md §4, §7.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from pykueue.api.quantity import Format, Quantity, parse_quantity
@@ -22,6 +23,10 @@ UNLIMITED = (1 << 63) - 1
 MINIMUM = -(1 << 63)
 _MILLI = 10**6
 _NANO = 10**9
+
+
+_TEXTS_MAX = 4096
+"""Amounts whose texts are remembered: equal Workloads are told the same."""
 
 
 class FlavorResource(NamedTuple):
@@ -78,6 +83,7 @@ def parse_amount(resource: str, text: str | float) -> int:
     return amount_of(resource, parse_quantity(text))
 
 
+@lru_cache(_TEXTS_MAX)
 def format_amount(resource: str, amount: int) -> str:
     """An amount as Kubernetes prints it: cpu in cores, memory-like resources with binary suffixes."""
     return format_nanos(resource, nanos_of(resource, amount))

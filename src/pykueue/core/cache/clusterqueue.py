@@ -51,13 +51,10 @@ class Tally:
     def count(self, info: Info, sign: int) -> None:
         """Add (1) or take away (-1) one Workload."""
         self.reserving += sign
-        targets = [self.reservation]
+        _add(self.reservation, info.usage, sign)
         if info.is_admitted:
             self.admitted += sign
-            targets.append(self.usage)
-        for target in targets:
-            for item, amount in info.usage.items():
-                target[item] = target.get(item, 0) + sign * amount
+            _add(self.usage, info.usage, sign)
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +119,8 @@ class Cache:
     def __init__(self, *, shares_hosts: bool = True) -> None:
         self.ledger = Ledger(shares_hosts=shares_hosts)
         self.flavors: dict[str, ResourceFlavor] = {}
+        self.has_topologies = False
+        """Whether some flavor has a topology."""
         self.cohorts: dict[str, Cohort] = {}
         self.checks: dict[str, AdmissionCheck] = {}
         self.topologies: dict[str, Topology] = {}
@@ -199,6 +198,7 @@ class Cache:
     def set_flavor(self, name: str, flavor: ResourceFlavor | None) -> list[str]:
         """Add, change or remove a flavor; returns the ClusterQueues that use it."""
         _put(self.flavors, name, flavor)
+        self.has_topologies = any(f.spec.topology_name for f in self.flavors.values())
         return self._judge_all(lambda queue: name in queue.uses_flavors)
 
     def set_check(self, name: str, check: AdmissionCheck | None) -> list[str]:
@@ -401,6 +401,11 @@ def weight_of(fair_sharing: FairSharingSpec | None) -> float:
     if fair_sharing is None or fair_sharing.weight is None:
         return 1.0
     return parse_quantity(fair_sharing.weight).nanos / 1e9
+
+
+def _add(total: dict[FlavorResource, int], usage: Mapping[FlavorResource, int], sign: int) -> None:
+    for item, amount in usage.items():
+        total[item] = total.get(item, 0) + sign * amount
 
 
 def _quota_part(queue: ClusterQueue) -> tuple[object, ...]:

@@ -85,16 +85,15 @@ class QuotaNode:
 
     def available(self, i: int) -> int:
         """What may still be used here; negative inside a tree in debt."""
-        parent = self.parent
+        parent, used = self.parent, self.usage[i]
         if parent is None:
-            return sub(self.subtree[i], self.usage[i])
-        used, local = self.usage[i], self.local[i]
+            return sub(self.subtree[i], used)
+        local, limit = self.local[i], self.borrowing[i]
         from_parent = parent.available(i)
-        limit = self.borrowing[i]
         if limit is not None:
-            lent = sub(self.subtree[i], local)
-            from_parent = min(from_parent, add(sub(lent, max(0, sub(used, local))), limit))
-        return add(max(0, sub(local, used)), from_parent)
+            most = add(sub(self.subtree[i], max(local, used)), limit)
+            from_parent = min(from_parent, most)
+        return from_parent if used >= local else add(sub(local, used), from_parent)
 
     def free(self, i: int) -> int:
         """`available`, never negative: what the scheduler may hand out."""
@@ -115,21 +114,24 @@ class QuotaNode:
     def add_usage(self, i: int, amount: int) -> None:
         """Use more; what exceeds the local quota is used of the parent's."""
         node: QuotaNode | None = self
+        write = self.tree.write
         while node is not None and amount:
-            free = node.local_available(i)
-            self.tree.write(node.usage, i, add(node.usage[i], amount))
-            amount = max(0, sub(amount, free))
+            used, local = node.usage[i], node.local[i]
+            write(node.usage, i, add(used, amount))
+            if used < local:
+                amount = max(0, sub(amount, sub(local, used)))
             node = node.parent
 
     def remove_usage(self, i: int, amount: int) -> None:
         """Use less; the inverse of `add_usage`."""
         node: QuotaNode | None = self
+        write = self.tree.write
         while node is not None and amount:
-            stored = sub(node.usage[i], node.local[i])
-            self.tree.write(node.usage, i, sub(node.usage[i], amount))
-            if stored <= 0:
+            used, local = node.usage[i], node.local[i]
+            write(node.usage, i, sub(used, amount))
+            if used <= local:
                 return
-            amount = min(amount, stored)
+            amount = min(amount, sub(used, local))
             node = node.parent
 
     def borrowing_level(self, i: int, amount: int) -> tuple[int, bool]:

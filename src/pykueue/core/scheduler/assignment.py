@@ -12,6 +12,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from pykueue.api.constants import Reason
 from pykueue.api.conversion.topology import Domain
 from pykueue.core.resources import FlavorResource
@@ -42,8 +44,7 @@ NO_FIT_SEVERITY: Mapping[Reason, int] = {
 """How bad a NoFit is (§6.8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaFacts:
+class QuotaFacts(msgspec.Struct, frozen=True):
     """The amounts that decided about one flavor-resource.
 
     Attributes:
@@ -102,8 +103,7 @@ class Attempt:
 _SHOWN = {Mode.NO_CANDIDATES: "NoCandidates", Mode.PREEMPT: "Preempt", Mode.RECLAIM: "Reclaim"}
 
 
-@dataclass(frozen=True, slots=True)
-class FlavorChoice:
+class FlavorChoice(msgspec.Struct, frozen=True):
     """The flavor of one resource.
 
     Attributes:
@@ -166,11 +166,13 @@ class PodSetResult:
         """The worst over the resources; NO_FIT if something was asked and nothing found."""
         if self.no_fit is not None or self.error is not None:
             return Mode.NO_FIT
-        return min([choice.mode for choice in self.flavors.values()], default=Mode.FIT)
+        worst = Mode.FIT
+        for choice in self.flavors.values():
+            worst = min(worst, choice.mode)
+        return worst
 
 
-@dataclass(frozen=True, slots=True)
-class ScanProgress:
+class ScanProgress(msgspec.Struct, frozen=True):
     """Where the flavor search stopped, to go on from there (§6.3).
 
     Attributes:
@@ -210,7 +212,9 @@ class Assignment:
     @property
     def mode(self) -> Mode:
         """The worst over the pod sets, reported as NO_FIT, PREEMPT or FIT."""
-        worst = min([ps.mode for ps in self.pod_sets], default=Mode.FIT)
+        worst = Mode.FIT
+        for ps in self.pod_sets:
+            worst = min(worst, ps.mode)
         return worst if worst is Mode.FIT or worst is Mode.NO_FIT else Mode.PREEMPT
 
     @property

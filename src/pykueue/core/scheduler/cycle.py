@@ -166,8 +166,7 @@ class Cycle:
         assert entry.queue is not None
         assert entry.assignment is not None
         node = entry.queue.node
-        chosen = self._chosen(entry)
-        gone = list(chosen)
+        gone = list(self._chosen(entry))
         known = {target.info.key for target in gone}
         gone += [target for target in entry.targets if target.info.key not in known]
         if entry.replaces is not None and entry.replaces.key in known:
@@ -179,14 +178,18 @@ class Cycle:
             return self._has_room(node, entry.assignment, with_places=with_places)
 
     def _has_room(self, node: QuotaNode, assignment: Assignment, *, with_places: bool) -> bool:
-        has_quota = all(amount <= node.free(i) for i, amount in assignment.usage.items() if amount)
-        return has_quota and (not with_places or self.nominator.context.topologies.still_fits(assignment))
+        for i, amount in assignment.usage.items():
+            if amount and amount > node.free(i):
+                return False
+        return not with_places or self.nominator.context.topologies.still_fits(assignment)
 
     def _chosen(self, entry: Entry) -> list[Target]:
         assert entry.queue is not None
         return self.victims.get(id(entry.queue.node.tree), [])
 
     def _overlaps(self, entry: Entry) -> bool:
+        if not entry.targets:
+            return False
         known = {target.info.key for target in self._chosen(entry)}
         return any(target.info.key in known for target in entry.targets)
 

@@ -187,47 +187,23 @@ class _Assigner:
         for unit in _units(pod_sets):
             if not self._assign_unit(unit, pod_sets, results):
                 break
-        order = {ps.name: i for i, ps in enumerate(pod_sets)}
-        results.sort(key=lambda result: order[result.name])
-        tried = tuple({r: c.tried for r, c in ps.flavors.items()} for ps in results)
+        if len(results) > 1:
+            order = {ps.name: i for i, ps in enumerate(pod_sets)}
+            results.sort(key=lambda result: order[result.name])
+        tried = tuple([{r: c.tried for r, c in ps.flavors.items()} for ps in results])
         progress = ScanProgress(tried, self.queue.generation, self.context.cycle, self.info.equivalence)
         return Assignment(results, self.usage, self.borrowing, progress)
 
     def _assign_unit(self, unit: list[int], pod_sets: Sequence[PodSetInfo], results: list[PodSetResult]) -> bool:
         own = {i: self._requests(pod_sets[i]) for i in unit}
-        requests: Mapping[str, int] = own[unit[0]]
-        if len(unit) > 1:
-            requests = _sum(own.values())
-        total = _GroupOutcome()
-        passed_over: list[list[Attempt]] = []
-        for name in _in_hash_order(requests):
-            if name in total.choices:
-                continue
-            group = self.queue.group_of.get(name)
-            if group is None:
-                if requests[name] == 0 or self.context.ignores_undeclared:
-                    continue
-                total = _GroupOutcome(
-                    reasons=[f"resource {name} unavailable in ClusterQueue"], no_fit=Reason.NO_MATCHING_FLAVOR
-                )
-                break
-            outcome = self._assign_group(unit, pod_sets, requests, self.queue.groups[group], name)
-            if outcome.no_fit is not None:
-                total = outcome
-                break
-            total.choices |= outcome.choices
-            total.reasons += outcome.reasons
-            total.attempts += outcome.attempts
-            passed_over.append(_passed_over(self.queue.groups[group], outcome, requests))
-        if len(passed_over) > 1 and total.no_fit is None:
-            # Kueue parity: scheduling.md §5.8, with several resource groups the flavors that a search did not come to are told too.
-            total.attempts += [attempt for attempts in passed_over for attempt in attempts]
+        requests = own[unit[0]] if len(unit) == 1 else _sum(own.values())
+        found = self._assign_groups(unit, pod_sets, requests)
         for i in unit:
-            flavors = {name: total.choices[name] for name in own[i] if name in total.choices}
+            flavors = {name: found.choices[name] for name in own[i] if name in found.choices}
             results.append(
                 PodSetResult(
-                    pod_sets[i].name, pod_sets[i].count, own[i], flavors, list(total.reasons), None,
-                    list(total.attempts), total.no_fit,
+                    pod_sets[i].name, pod_sets[i].count, own[i], flavors, list(found.reasons), None,
+                    list(found.attempts), found.no_fit,
                 )
             )  # fmt: skip
             for name, choice in flavors.items():
@@ -235,7 +211,37 @@ class _Assigner:
                 amount = own[i][name] - self._held(name)
                 self.usage[number] = add(self.usage.get(number, 0), max(0, amount))
                 self.borrowing = max(self.borrowing, choice.borrowing)
-        return total.no_fit is None
+        return found.no_fit is None
+
+    def _assign_groups(
+        self, unit: list[int], pod_sets: Sequence[PodSetInfo], requests: Mapping[str, int]
+    ) -> _GroupOutcome:
+        """Every resource group that the unit needs something of; the first that cannot be had is the outcome of all."""
+        found: dict[int, _GroupOutcome] = {}
+        for name in _in_hash_order(requests):
+            group = self.queue.group_of.get(name)
+            if group is None:
+                if requests[name] == 0 or self.context.ignores_undeclared:
+                    continue
+                reasons = [f"resource {name} unavailable in ClusterQueue"]
+                return _GroupOutcome(reasons=reasons, no_fit=Reason.NO_MATCHING_FLAVOR)
+            if group in found:
+                continue
+            outcome = self._assign_group(unit, pod_sets, requests, self.queue.groups[group], name)
+            if outcome.no_fit is not None:
+                return outcome
+            found[group] = outcome
+        if len(found) == 1:
+            return next(iter(found.values()))
+        total = _GroupOutcome()
+        for outcome in found.values():
+            total.choices |= outcome.choices
+            total.reasons += outcome.reasons
+            total.attempts += outcome.attempts
+        for group, outcome in found.items():
+            # Kueue parity: scheduling.md §5.8, with several resource groups the flavors that a search did not come to are told too.
+            total.attempts += _passed_over(self.queue.groups[group], outcome, requests)
+        return total
 
     def _requests(self, pod_set: PodSetInfo) -> Mapping[str, int]:
         return {**pod_set.requests, PODS: pod_set.count} if self.queue.covers_pods else pod_set.requests
@@ -282,8 +288,9 @@ class _Assigner:
         if best[0] is Mode.NO_FIT:
             outcome.no_fit = _least_severe(outcome.attempts)
             return outcome
-        tried = -1 if index >= last else index
-        outcome.choices = {r: FlavorChoice(c.flavor, c.mode, c.borrowing, tried) for r, c in best_choices.items()}
+        if index < last:
+            best_choices = {r: FlavorChoice(c.flavor, c.mode, c.borrowing, index) for r, c in best_choices.items()}
+        outcome.choices = best_choices
         if best[0] is Mode.FIT:
             outcome.reasons = []
         return outcome
@@ -411,6 +418,8 @@ def _in_hash_order(names: Mapping[str, int]) -> Iterable[str]:
 
 def _units(pod_sets: Sequence[PodSetInfo]) -> list[list[int]]:
     """Indexes of the pod sets, those of a group together, in order of first appearance."""
+    if len(pod_sets) == 1:
+        return [[0]]
     units: dict[str, list[int]] = {}
     for i, pod_set in enumerate(pod_sets):
         group = pod_set.topology.pod_set_group_name if pod_set.topology is not None else None

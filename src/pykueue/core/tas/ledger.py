@@ -139,7 +139,7 @@ def places_of(workload: Workload, has_topology: Callable[[str], bool]) -> list[P
         has_topology: whether a flavor has a topology; of a pod set's flavors, the first that has one has the domains.
     """
     admission = workload.status.admission
-    if admission is None:
+    if admission is None or all(given.topology_assignment is None for given in admission.pod_set_assignments):
         return []
     templates = {ps.name: ps.template for ps in workload.spec.pod_sets}
     found = []

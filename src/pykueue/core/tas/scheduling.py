@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from pykueue.api.constants import Annotation, Reason
 from pykueue.api.conversion.topology import Domain
 from pykueue.api.v1beta2 import ResourceFlavor, Topology
@@ -106,7 +108,9 @@ class NodeTopologies:
         _settle(assignment, found)
         for result in assignment.pod_sets:
             if result.name in found:
-                result.flavors = {r: replace(c, mode=min(c.mode, Mode.PREEMPT)) for r, c in result.flavors.items()}
+                result.flavors = {
+                    r: msgspec.structs.replace(c, mode=min(c.mode, Mode.PREEMPT)) for r, c in result.flavors.items()
+                }
 
     def fits(self, info: Info, assignment: Assignment) -> bool:
         """Whether all pods find a place now; call it where victims are removed already."""
@@ -207,9 +211,10 @@ class NodeTopologies:
         """Whether some pod set needs a place."""
         if not self.features[Gate.TOPOLOGY_AWARE_SCHEDULING]:
             return False
-        return any(is_requested(ps.topology) for ps in info.pod_sets) or any(
-            self._flavors_of(result) for result in assignment.pod_sets
-        )
+        for pod_set in info.pod_sets:
+            if pod_set.topology is not None and is_requested(pod_set.topology):
+                return True
+        return self.cache.has_topologies and any(self._flavors_of(result) for result in assignment.pod_sets)
 
     def _flavors_of(self, result: PodSetResult) -> list[str]:
         """The pod set's flavors that have a topology, by name."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -36,6 +36,10 @@ _SHAPE_KEYS = (
     "nodeSelector", "affinity", "tolerations", "runtimeClassName", "priority", "topologySpreadConstraints", "overhead",
     "resourceClaims", "resources",
 )  # fmt: skip
+
+
+_JUDGED_MAX = 1024
+"""Different Workloads that are remembered."""
 
 
 class PodSetInfo(msgspec.Struct, frozen=True):
@@ -67,6 +71,10 @@ class PodSetInfo(msgspec.Struct, frozen=True):
         return PodSetInfo(
             self.name, count, self.min_count, self.per_pod, requests, self.spec, self.flavors, self.topology
         )
+
+
+_Judgement: TypeAlias = tuple[tuple[PodSetInfo, ...], str, str | None]
+"""Pod sets, equivalence hash, fault."""
 
 
 class Info(msgspec.Struct, frozen=True, eq=False):
@@ -120,13 +128,19 @@ class InfoMaker:
         config: resources and requeuing strategy.
         features: gates in force.
         limit_ranges: the LimitRanges of a namespace.
-        runtime_class: a RuntimeClass by name.
+        runtime_class: a RuntimeClass by name. `forget` must be called when what these two answer changes.
     """
 
     config: Configuration
     features: Features
     limit_ranges: Callable[[str], Sequence[Obj]]
     runtime_class: Callable[[str], Obj | None]
+    _judged: dict[bytes, _Judgement] = field(default_factory=dict, init=False)
+    """What equal Workloads share; most Workloads of a cluster are equal to others."""
+
+    def forget(self) -> None:
+        """LimitRanges or RuntimeClasses changed."""
+        self._judged.clear()
 
     def pending(self, workload: Workload, cluster_queue: str, before: Info | None = None) -> Info:
         """The Info of a Workload without quota: amounts from its pod templates.
@@ -196,8 +210,19 @@ class InfoMaker:
             is_admitted=workload.is_true(WorkloadCondition.ADMITTED),
         )
 
-    def _judge(self, workload: Workload, priority: int) -> tuple[tuple[PodSetInfo, ...], str, str | None]:
-        """Pod sets, equivalence hash and fault of a Workload without quota."""
+    def _judge(self, workload: Workload, priority: int) -> _Judgement:
+        """Pod sets, equivalence hash and fault of a Workload without quota; the same objects for equal ones."""
+        allowed = workload.metadata.annotations.get(Annotation.ALLOWED_RESOURCE_FLAVORS)
+        asked = workload.spec.pod_sets, workload.status.reclaimable_pods, allowed, priority, workload.metadata.namespace
+        text = _encode_as_is(asked)
+        known = self._judged.get(text)
+        if known is None:
+            if len(self._judged) >= _JUDGED_MAX:
+                self._judged.clear()
+            known = self._judged[text] = self._judge_anew(workload, priority)
+        return known
+
+    def _judge_anew(self, workload: Workload, priority: int) -> _Judgement:
         ranges = self.limit_ranges(workload.metadata.namespace)
         specs = [adjust(ps.template.get("spec") or {}, ranges, self.runtime_class) for ps in workload.spec.pod_sets]
         pod_sets = tuple(
@@ -284,3 +309,4 @@ def _pod_set_shape(pod_set: PodSetInfo) -> list[Any]:
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_encode_as_is = msgspec.json.Encoder().encode

@@ -8,29 +8,28 @@ Source: scheduling.md §8.1, §8.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from pykueue.api.constants import Reason
 from pykueue.api.objects import ObjectKey
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.cache.cohort import QuotaNode
-from pykueue.core.resources import sub
+from pykueue.core.resources import FlavorResource, sub
 from pykueue.core.workload.info import Info
 
 CandidateKey: TypeAlias = tuple[bool, bool, float, int, int, str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A victim and why it is one."""
 
     info: Info
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What somebody wants others to make room for.
 
     Attributes:
@@ -93,14 +92,18 @@ class Demand:
         node = self.node_of(candidate)
         for item, amount in candidate.usage.items():
             node.remove_usage(node.tree.number(item), amount)
-        self.cache.ledger.remove(self.cache.ledger.of(candidate.key))
+        places = self.cache.ledger.of(candidate.key)
+        if places:
+            self.cache.ledger.remove(places)
 
     def restore(self, candidate: Info) -> None:
         """Put a candidate's usage back; call it inside a trial."""
         node = self.node_of(candidate)
         for item, amount in candidate.usage.items():
             node.add_usage(node.tree.number(item), amount)
-        self.cache.ledger.add(self.cache.ledger.of(candidate.key))
+        places = self.cache.ledger.of(candidate.key)
+        if places:
+            self.cache.ledger.add(places)
 
     def node_of(self, candidate: Info) -> QuotaNode:
         """Leaf of a candidate's ClusterQueue."""
@@ -111,11 +114,15 @@ class Demand:
     def _candidates(self, queue: ClusterQueueState, policy: str) -> list[Info]:
         if policy == "Never":
             return []
-        found: dict[ObjectKey, Info] = {}
-        for item in [self.queue.node.tree.items[i] for i in self.needed]:
-            found |= {key: info for key, info in queue.workloads.items() if info.usage.get(item, 0) > 0}
-        found.pop(self.info.key, None)
-        return [i for i in found.values() if i.key not in self.gone and _allows(policy, self.info, i)]
+        items = [self.queue.node.tree.items[i] for i in self.needed]
+        return [
+            info
+            for key, info in queue.workloads.items()
+            if _holds(info, items)
+            and key != self.info.key
+            and key not in self.gone
+            and _allows(policy, self.info, info)
+        ]
 
     def may_suffice(self, candidates: Iterable[Info]) -> bool:
         """Whether there could be room if all of them were gone: a bound, for nothing frees more than it holds."""
@@ -140,6 +147,14 @@ def fill_back(demand: Demand, targets: list[Target], *, may_borrow: bool) -> lis
         else:
             demand.remove(target.info)
     return kept
+
+
+def _holds(info: Info, items: Iterable[FlavorResource]) -> bool:
+    """Whether a Workload holds some of one of them."""
+    for item in items:  # noqa: SIM110 (asked of every Workload in every search; a generator costs three times as much)
+        if info.usage.get(item, 0) > 0:
+            return True
+    return False
 
 
 def _allows(policy: str, preemptor: Info, candidate: Info) -> bool:

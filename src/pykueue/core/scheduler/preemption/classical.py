@@ -10,7 +10,7 @@ Source: scheduling.md §8.3–§8.5.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -81,11 +81,12 @@ def _attempts(demand: Demand, candidates: _Candidates) -> tuple[bool, ...]:
 def _attempt(demand: Demand, ordered: list[tuple[Info, _Class]], *, may_borrow: bool) -> list[Target]:
     """Take candidates one by one until the demand fits; the trial undoes everything."""
     targets: list[Target] = []
+    ours = set(demand.queue.node.lineage())
     with demand.cache.trial(demand.queue.node.tree):
         for candidate, class_ in ordered:
             if may_borrow and class_ is _Class.ONLY_WITHOUT_BORROWING:
                 continue
-            if class_ is not _Class.OWN and not _is_still_over(demand, candidate):
+            if class_ is not _Class.OWN and not _is_still_over(demand, candidate, ours):
                 continue
             demand.remove(candidate)
             targets.append(Target(candidate, _REASONS[class_]))
@@ -94,11 +95,10 @@ def _attempt(demand: Demand, ordered: list[tuple[Info, _Class]], *, may_borrow: 
     return []
 
 
-def _is_still_over(demand: Demand, candidate: Info) -> bool:
-    """Whether the candidate's queue, and each cohort up to the common ancestor, still uses more than its own quota."""
-    ours = set(map(id, demand.queue.node.lineage()))
+def _is_still_over(demand: Demand, candidate: Info, ours: Collection[QuotaNode]) -> bool:
+    """Whether the candidate's queue, and each cohort below `ours`, the preemptor's, still uses more than its own quota."""
     for node in demand.node_of(candidate).lineage():
-        if id(node) in ours:
+        if node in ours:
             return True
         if node.is_within_nominal(demand.needed):
             return False

@@ -9,7 +9,9 @@ Source: scheduling.md §8, §8.6, §9.5.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from pykueue.api.constants import Label, Reason
 from pykueue.api.objects import ObjectKey
@@ -49,20 +51,23 @@ class Preemptor:
     usage_of: Callable[[ClusterQueueState], Callable[[ObjectKey], float] | None] = lambda _: None
     gone: Collection[ObjectKey] = ()
     topologies: Topologies | None = None
-    _in_vain: list[tuple[Info, int, int]] = field(default_factory=list, init=False)
-    """The last simulation, if it found nobody: Workload, flavor-resource and amount."""
+    _simulated: list[tuple[Info, dict[int, int], list[Target]]] = field(default_factory=list, init=False)
+    """The last simulation: Workload, the amount of one flavor-resource that it asked for, and the victims. At most one."""
 
     def targets(self, info: Info, queue: ClusterQueueState, assignment: Assignment) -> list[Target]:
         """Victims for an assignment in mode Preempt; empty if there are none that help."""
         number = queue.node.tree.number
         needed = list(dict.fromkeys(number(item) for item in assignment.needs_preemption()))
-        if [(info, *needed, *assignment.usage.values())] == self._in_vain and needed == list(assignment.usage):
-            return []
+        if not assignment.places:
+            # Often the whole question is the one that the flavor search has just asked, in the same state.
+            for asker, asked, found in self._simulated:
+                if asker is info and asked == assignment.usage and needed == list(asked):
+                    return list(found)
         demand = self._demand(info, queue, assignment.usage, needed)
         topologies = self.topologies
         if topologies is None:
             return self._search(demand)
-        demand = replace(demand, has_places=lambda: topologies.fits(info, assignment))
+        demand = msgspec.structs.replace(demand, has_places=lambda: topologies.fits(info, assignment))
         targets = self._search(demand)
         if targets:
             with self.cache.trial(queue.node.tree):
@@ -75,7 +80,7 @@ class Preemptor:
         """What preemption could do for one flavor-resource (§9.5)."""
         demand = self._demand(info, queue, {item: amount}, [item])
         targets = self._search(demand)
-        self._in_vain[:] = [] if targets else [(info, item, amount)]
+        self._simulated[:] = [(info, {item: amount}, targets)]
         if not targets:
             return Mode.NO_CANDIDATES, queue.node.borrowing_level(item, amount)[0]
         with self.cache.trial(queue.node.tree):
