@@ -7,7 +7,7 @@
 Workloads that arrive at fixed intervals, run for a fixed time once admitted, and preempt each other by priority. There is no API server and
 no waiting: the time between two events costs nothing, so the figures are CPU seconds of the engine alone (with the few objects that a
 shell would hand it). Every write comes back at once, as an API server would send it. What is there at the start is frozen to the garbage
-collector, as the manager does once it has read the cluster.
+collector, as the manager does once it has read the cluster (`pykueue/runtime/heap.py`).
 
 *pending* fills queues with Workloads that do not fit, and then measures single events: one arrival, one completion with the second
 of batching and all cycles that follow. It does so for growing numbers of pending Workloads and of ClusterQueues.
@@ -46,6 +46,7 @@ from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features
 from pykueue.core.scheduler.assumed import as_admitted
 from pykueue.core.scheduler.decisions import Admit, Decision, Pending, Preempt
+from pykueue.runtime import heap
 
 MS = 1000
 START = Instant(1_700_000_000 * 1_000_000)
@@ -276,7 +277,7 @@ def pending(n_pending: int, queues: int, n_events: int = 200) -> dict[str, float
 
 def _cpu(act: Any) -> float:
     gc.collect()
-    gc.freeze()
+    heap.settle()
     start = time.process_time()
     act()
     return time.process_time() - start

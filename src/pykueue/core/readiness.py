@@ -13,7 +13,7 @@ Source: scheduling.md §3.3, §5.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
@@ -22,6 +22,7 @@ from pykueue.core.queue.heads import PendingQueue
 from pykueue.core.queue.manager import QueueManager
 
 _Group: TypeAlias = QuotaTree | None
+_Due: TypeAlias = tuple[ClusterQueueState, PendingQueue]
 
 
 class Readiness:
@@ -51,14 +52,18 @@ class Readiness:
 
     def is_due(self) -> bool:
         """Whether there is anything to judge."""
-        return next(self._due(list(self._marked)), None) is not None
+        while self._marked:
+            name, _ = self._marked.popitem()
+            if self._find(name) is not None:
+                self._marked[name] = None
+                return True
+        return False
 
-    def take(self) -> list[tuple[ClusterQueueState, PendingQueue]]:
+    def take(self) -> list[_Due]:
         """The queues to judge, by name, with all of their trees. They are not marked any more; `settle` says how it ended."""
-        found = {queue.name: (queue, waiting) for queue, waiting in self._due(list(self._marked))}
+        found = self._due(self._marked)
         for group in {self._group(queue): None for queue, _ in found.values()}:
-            stuck = self._stuck.pop(group, {})
-            found |= {queue.name: (queue, waiting) for queue, waiting in self._due(stuck)}
+            found |= self._due(self._stuck.pop(group, {}))
         self._marked.clear()
         return [found[name] for name in sorted(found)]
 
@@ -78,13 +83,16 @@ class Readiness:
             else:
                 self._marked.update(names)
 
-    def _due(self, names: Iterable[str]) -> Iterator[tuple[ClusterQueueState, PendingQueue]]:
-        for name in names:
-            waiting, queue = self._queues.queue(name), self._cache.queue(name)
-            if waiting is not None and waiting.has_heads and queue is not None and queue.is_active:
-                yield queue, waiting
-            else:
-                self._marked.pop(name, None)
+    def _due(self, names: Iterable[str]) -> dict[str, _Due]:
+        found = ((name, self._find(name)) for name in names)
+        return {name: due for name, due in found if due is not None}
+
+    def _find(self, name: str) -> _Due | None:
+        """The queue, if it has a head to judge."""
+        waiting, queue = self._queues.queue(name), self._cache.queue(name)
+        if waiting is not None and waiting.has_heads and queue is not None and queue.is_active:
+            return queue, waiting
+        return None
 
     def _group(self, queue: ClusterQueueState) -> _Group:
         return None if self._cache.topologies else queue.node.tree

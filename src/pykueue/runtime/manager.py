@@ -23,6 +23,7 @@ from pykueue.ports.engine import Engine
 from pykueue.ports.reader import Indexer
 from pykueue.ports.reconcile import Reconciler
 from pykueue.ports.transport import Transport
+from pykueue.runtime import heap
 from pykueue.runtime.cache import Cache, Scope
 from pykueue.runtime.clock import Clock, SystemClock, sleep
 from pykueue.runtime.dispatch import Dispatch
@@ -147,9 +148,7 @@ class Manager:
             TransportError: the caches were not filled in time.
         """
         if self.options.freeze_after_sync:
-            import gc
-
-            gc.disable()
+            heap.pause()
         grace_s = self.options.stop_grace_s
         try:
             await self._run_tasks()
@@ -211,10 +210,7 @@ class Manager:
             told = "; ".join(f"{i.scope.kind.plural}: {i.error or 'no answer'}" for i in missing)
             raise TransportError(f"{self.options.name}: caches were not filled in time ({told})")
         if self.options.freeze_after_sync:
-            import gc
-
-            gc.freeze()
-            gc.enable()
+            heap.settle()
 
     async def _flush_events(self) -> None:
         try:

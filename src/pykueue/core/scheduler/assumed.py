@@ -12,6 +12,10 @@ from pykueue.api.instant import Instant, format_time
 from pykueue.api.v1beta2 import Condition, Workload
 from pykueue.core.scheduler.decisions import Admit
 
+_WITHOUT_ADMISSION: tuple[WorkloadCondition, ...] = (WorkloadCondition.QUOTA_RESERVED,)
+_WITH_ADMISSION = (WorkloadCondition.QUOTA_RESERVED, WorkloadCondition.ADMITTED)
+_CHANGED = frozenset((*_WITH_ADMISSION, WorkloadCondition.EVICTED))
+
 
 def was_released(assumed: Workload, seen: Workload) -> bool:
     """Whether a version without quota is from after the assumed reservation: evicted or deactivated meanwhile."""
@@ -24,14 +28,12 @@ def was_released(assumed: Workload, seen: Workload) -> bool:
 def as_admitted(decision: Admit, now: Instant) -> Workload:
     """The Workload as the write of the decision will leave it, as far as the engine looks."""
     stamp = format_time(now)
-    changed = {WorkloadCondition.EVICTED.value}
-    types = [WorkloadCondition.QUOTA_RESERVED] + ([WorkloadCondition.ADMITTED] if decision.is_admitted else [])
+    types = _WITH_ADMISSION if decision.is_admitted else _WITHOUT_ADMISSION
+    changed = _CHANGED
     if decision.is_second_pass:
         # What is true already has been since before.
-        types = [t for t in types if not decision.workload.is_true(t)]
-        changed.update(types)
-    else:
-        changed |= {WorkloadCondition.QUOTA_RESERVED.value, WorkloadCondition.ADMITTED.value}
+        types = tuple(t for t in types if not decision.workload.is_true(t))
+        changed = frozenset((*types, WorkloadCondition.EVICTED))
     conditions = [c for c in decision.workload.status.conditions if c.type not in changed]
     conditions += [Condition(type=t, status="True", reason=t, last_transition_time=stamp) for t in types]
     status = msgspec.structs.replace(

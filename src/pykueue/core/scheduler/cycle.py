@@ -281,8 +281,9 @@ class Cycle:
             admission = renewed_admission(standing, assignment, by_hostname_prefix=by_prefix)
         else:
             admission = make_admission(entry.queue.name, assignment, by_hostname_prefix=by_prefix)
-        flavors = {flavor for a in admission.pod_set_assignments for flavor in a.flavors.values()}
-        required = required_checks(entry.queue.checks, flavors, entry.queue.uses_flavors)
+        checks = entry.queue.checks
+        flavors = {flavor for a in admission.pod_set_assignments for flavor in a.flavors.values()} if checks else ()
+        required = required_checks(checks, flavors, entry.queue.uses_flavors)
         states = {check.name: check.state for check in workload.status.admission_checks}
         self.decisions.append(
             Admit(

@@ -87,7 +87,7 @@ class NodeTopologies:
 
     def place(self, info: Info, assignment: Assignment) -> None:
         """Find places for all pod sets, or lower the assignment's modes and tell why (§8 steps 1, 2)."""
-        if assignment.mode is Mode.NO_FIT or not self._plays(info, assignment):
+        if not self._plays(info, assignment) or assignment.mode is Mode.NO_FIT:
             return
         self._delay(info, assignment)
         if assignment.mode is Mode.FIT:

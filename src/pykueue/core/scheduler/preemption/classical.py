@@ -10,7 +10,7 @@ Source: scheduling.md §8.3–§8.5.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -136,14 +136,20 @@ def _collect_others(demand: Demand, hierarchical: list[Info], priority: list[Inf
 def _other_leaves(visited: QuotaNode, demand: Demand) -> Iterator[QuotaNode]:
     """ClusterQueues below the parent that use more than their own quota, as do all cohorts on the way to them."""
     assert visited.parent is not None
-    stack = [child for child in visited.parent.children if child is not visited]
+    stack = [child for child in _over(visited.parent.children, demand.needed) if child is not visited]
     for node in stack:
-        if node.is_within_nominal(demand.needed):
-            continue
         if node.is_cohort:
-            stack.extend(node.children)
+            stack.extend(_over(node.children, demand.needed))
         else:
             yield node
+
+
+def _over(nodes: Sequence[QuotaNode], needed: Collection[int]) -> list[QuotaNode]:
+    """Those that use more than their own quota of something that is needed."""
+    if len(needed) == 1:
+        (i,) = needed
+        return [node for node in nodes if node.usage[i] > node.subtree[i]]
+    return [node for node in nodes if not node.is_within_nominal(needed)]
 
 
 def _of_leaf(leaf: QuotaNode, demand: Demand) -> list[Info]:
