@@ -22,7 +22,7 @@ from pathlib import Path
 OUTPUT = Path(__file__).parent.parent / "src/pykueue/apiserver/protobuf/fields.json.gz"
 PACKAGES = (
     "admissionregistration/v1", "apps/v1", "authentication/v1", "authorization/v1", "autoscaling/v1", "batch/v1",
-    "coordination/v1", "core/v1", "discovery/v1", "events/v1", "node/v1", "policy/v1", "rbac/v1", "scheduling/v1", "storage/v1",
+    "coordination/v1", "core/v1", "discovery/v1", "events/v1", "networking/v1", "node/v1", "policy/v1", "rbac/v1", "scheduling/v1", "storage/v1",
 )  # fmt: skip
 WELL_KNOWN = {
     "resource.Quantity", "intstr.IntOrString", "runtime.RawExtension", "meta/v1.Time", "meta/v1.MicroTime", "meta/v1.FieldsV1",

@@ -18,6 +18,7 @@ from pykueue.apiserver.store import Storage, Store
 from pykueue.apiserver.strategy import Context
 from pykueue.ports.admission import AdmissionChain, AdmissionRequest
 
+_LASTING_NAMESPACES = ("default", "kube-system", "kube-public")
 MODIFIED_MEANWHILE = "the object has been modified; please apply your changes to the latest version and try again"
 
 
@@ -109,6 +110,16 @@ class Backend:
                     ("NamespaceTerminating", f"namespace {key.namespace} is being terminated", "metadata.namespace"),
                 ),
             )
+
+    @staticmethod
+    def check_deletable(resource: Resource, name: str) -> None:
+        """The namespaces that a cluster cannot be without stay (admission plugin NamespaceLifecycle).
+
+        Raises:
+            Forbidden: it is one of them.
+        """
+        if resource.kind == NAMESPACE and name in _LASTING_NAMESPACES:
+            raise forbidden(resource, name, "this namespace may not be deleted")
 
 
 def details(resource: Resource, name: str) -> dict[str, object]:

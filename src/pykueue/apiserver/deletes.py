@@ -105,6 +105,7 @@ def delete_object(
     admission = AdmissionRequest(
         Operation.DELETE, resource.kind, key.namespace, key.name, old, old, "", request.user.name, options.dry_run
     )
+    backend.check_deletable(resource, key.name)
     backend.admission.validate(admission)
     strategy, now = resource.strategy, backend.clock()
     held = finalizers(old)

@@ -12,7 +12,7 @@ The order in which the core calls a strategy is Kubernetes' own:
 
 | Write | Steps |
 |---|---|
-| create | `default` → `prepare_create` → `admit` → mutating webhooks → `default` → `validate` → validating webhooks |
+| create | `default` → `admit` → mutating webhooks → `default` → `prepare_create` → `validate` → validating webhooks |
 | update, patch, apply | `default` → `prepare_update` → `admit` → mutating webhooks → `default`, `prepare_update` → `validate` → validating webhooks |
 | delete | validating webhooks → `grace_period_s` → `begin_delete` → `is_finalized` |
 

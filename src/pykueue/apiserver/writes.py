@@ -198,7 +198,6 @@ def _create_named(
     if manages:
         # Before the strategy and admission add what the writer did not ask for: nobody owns that.
         obj = note_manager(resource, obj, None, manager=request.field_manager, now=context.now, subresource="")
-    obj = strategy.prepare_create(obj, context)
     obj = strategy.admit(obj, None, "", context)
     target = Target(resource.kind.group, resource.kind.version, resource.kind.plural, key.namespace, key.name)
     admission = _admission(request, resource, target, obj, None)
@@ -207,7 +206,8 @@ def _create_named(
         identity = metadata(obj)
         obj = strategy.default(_from_webhooks(resource, mutated))
         obj = with_metadata(obj, uid=identity["uid"], name=key.name, namespace=key.namespace or None)
-        admission = _admission(request, resource, target, obj, None)
+    obj = strategy.prepare_create(obj, context)
+    admission = _admission(request, resource, target, obj, None)
     _refuse_faults(resource, key.name, strategy.validate(obj, None, "", context))
     backend.admission.validate(admission)
     warnings = [*told, *strategy.warnings(obj, None)]

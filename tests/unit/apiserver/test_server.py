@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from pykueue.api.errors import ApiError, BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
+from pykueue.api.errors import ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType
 from pykueue.api.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT, NAMESPACE, NODE, POD, STATEFUL_SET, Kind
+from pykueue.api.objects import Obj
+from pykueue.apiserver.backend import AdmitAll
 from pykueue.apiserver.messages import HttpRequest
 from pykueue.apiserver.server import SYSTEM_NAMESPACES, EmbeddedApiServer
 from pykueue.apiserver.watching import WatchStream
+from pykueue.ports.admission import AdmissionRequest
 from pykueue.ports.transport import ApiRequest
 
 WIDGET = Kind("example.com", "v1", "Widget", "widgets")
@@ -103,6 +106,41 @@ def test_every_cluster_has_its_namespaces() -> None:
     async def story(client: Client) -> None:
         listed = await client.ask("GET", NAMESPACE.path())
         assert sorted(obj["metadata"]["name"] for obj in listed["items"]) == sorted(SYSTEM_NAMESPACES)
+
+    run(story)
+
+
+def test_some_namespaces_stay() -> None:
+    """A cluster cannot lose the namespaces that it begins with; others go."""
+
+    async def story(client: Client) -> None:
+        for name in ("default", "kube-system", "kube-public"):
+            refused = rf'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            with pytest.raises(Forbidden, match=refused):
+                await client.ask("DELETE", NAMESPACE.path(name=name))
+            assert "deletionTimestamp" not in (await client.get(NAMESPACE, name))["metadata"]
+        await client.create(NAMESPACE, "team")
+        assert (await client.ask("DELETE", NAMESPACE.path(name="team")))["status"]["phase"] == "Terminating"
+
+    run(story)
+
+
+class _Gate(AdmitAll):
+    """Webhooks that gate every pod."""
+
+    def mutate(self, request: AdmissionRequest) -> Obj:
+        """See `AdmissionChain.mutate`."""
+        return {**request.obj, "spec": {**request.obj["spec"], "schedulingGates": [{"name": "example.com/quota"}]}}
+
+
+def test_pods_gated_by_a_webhook_are_born_gated() -> None:
+    """What the server fills in follows from the object as webhooks left it: watchers never see a gated pod that just pends."""
+
+    async def story(client: Client) -> None:
+        client.server.set_admission(_Gate())
+        made = await client.create(POD, "p", spec={"containers": [{"name": "c", "image": "i"}]})
+        (condition,) = made["status"]["conditions"]
+        assert (condition["type"], condition["reason"]) == ("PodScheduled", "SchedulingGated")
 
     run(story)
 

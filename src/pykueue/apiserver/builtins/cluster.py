@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Sequence
 
 from pykueue.api.errors import FieldError
-from pykueue.api.fields import dns1123_label_faults, forbidden, invalid, required
+from pykueue.api.fields import NEGATIVE, dns1123_label_faults, forbidden, invalid, required
 from pykueue.api.kinds import SERVICE
 from pykueue.api.objects import Obj, finalizers, labels, metadata, with_metadata
+from pykueue.api.quantity import parse_quantity
 from pykueue.apiserver.builtins.filling import Json, at, each, fill, without
 from pykueue.apiserver.builtins.limit_ranges import default_limit_range
 from pykueue.apiserver.builtins.meta import BuiltinStrategy
@@ -264,12 +265,24 @@ class BudgetStrategy(BuiltinStrategy):
     """PodDisruptionBudgets: a new one allows nothing until a controller has counted."""
 
     def __init__(self) -> None:
-        super().__init__(generation=True, status=True)
+        super().__init__(generation=True, status=True, inert="nobody counts what it allows, so its pods cannot be evicted")
 
     def prepare_create(self, obj: Obj, context: Context) -> Obj:
         """See `Strategy.prepare_create`."""
         zero = {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}
         return with_metadata({**obj, "status": zero}, generation=1)
+
+
+class ResourceQuotaStrategy(BuiltinStrategy):
+    """ResourceQuotas: stored, not enforced."""
+
+    def __init__(self) -> None:
+        super().__init__(status=True, inert="nobody enforces it")
+
+    def faults(self, new: Obj, old: Obj | None, context: Context) -> Sequence[FieldError]:
+        """See `BuiltinStrategy.faults`."""
+        hard = (new.get("spec") or {}).get("hard") or {}
+        return [invalid(f"spec.hard[{name}]", limit, NEGATIVE) for name, limit in hard.items() if parse_quantity(limit).nanos < 0]
 
 
 class LimitRangeStrategy(BuiltinStrategy):
@@ -302,7 +315,7 @@ class WebhookStrategy(BuiltinStrategy):
     """
 
     def __init__(self, *, mutating: bool) -> None:
-        super().__init__(namespaced=False, generation=True)
+        super().__init__(namespaced=False, generation=True, inert="no webhook is called over the network")
         self._defaults = {
             "failurePolicy": "Fail",
             "matchPolicy": "Equivalent",

@@ -64,7 +64,7 @@ class CronJobStrategy(BuiltinStrategy):
     """The CronJob kind: stored with its defaults."""
 
     def __init__(self) -> None:
-        super().__init__(generation=True, status=True)
+        super().__init__(generation=True, status=True, inert="nothing makes jobs from it")
 
     def default(self, obj: Obj) -> Obj:
         """See `Strategy.default`."""

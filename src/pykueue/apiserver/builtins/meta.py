@@ -137,6 +137,7 @@ class BuiltinStrategy(Strategy):
         status: whether it has a status sub-resource.
         create_on_update: whether PUT creates.
         name_rule: what is wrong with a name of this kind.
+        inert: what the writer of a new object should know who expects somebody to act on it; empty where somebody does.
     """
 
     def __init__(
@@ -147,12 +148,18 @@ class BuiltinStrategy(Strategy):
         status: bool = False,
         create_on_update: bool = False,
         name_rule: NameRule = subdomain_faults,
+        inert: str = "",
     ) -> None:
         self.namespaced = namespaced
         self.has_generation = generation
         self.has_status = status
         self.create_on_update = create_on_update
         self.name_rule = name_rule
+        self.inert = inert
+
+    def warnings(self, new: Obj, old: Obj | None) -> Sequence[str]:
+        """See `Strategy.warnings`."""
+        return (f"the embedded cluster stores this, but {self.inert}",) if self.inert and old is None else ()
 
     def validate(self, new: Obj, old: Obj | None, subresource: str, context: Context) -> Sequence[FieldError]:
         """See `Strategy.validate`."""

@@ -70,10 +70,7 @@ class PodStrategy(BuiltinStrategy):
             return new
         new = _with_tolerations(_with_priority(new, context))
         namespace = str(metadata(new).get("namespace") or "")
-        limited = apply_limits(new, context.lookup.list(LIMIT_RANGE, namespace))
-        if limited is new:
-            return new
-        return {**limited, "status": {**limited["status"], "qosClass": qos_class(limited["spec"])}}
+        return apply_limits(new, context.lookup.list(LIMIT_RANGE, namespace))
 
     def validate(self, new: Obj, old: Obj | None, subresource: str, context: Context) -> Sequence[FieldError]:
         """See `Strategy.validate`: a binding may set the node, which no update may."""

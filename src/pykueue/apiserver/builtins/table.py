@@ -18,6 +18,7 @@ from pykueue.apiserver.builtins.cluster import (
     NamespaceStrategy,
     NodeStrategy,
     PriorityClassStrategy,
+    ResourceQuotaStrategy,
     SecretStrategy,
     ServiceStrategy,
     StorageClassStrategy,
@@ -110,7 +111,7 @@ def _core() -> list[Resource]:
             subresources=("binding", "eviction", "status"), fields=pod_fields,
         ),
         _make(k.POD_TEMPLATE, PodTemplateStrategy()),
-        _make(Kind("", "v1", "ResourceQuota", "resourcequotas"), BuiltinStrategy(status=True), "quota", subresources=("status",)),
+        _make(Kind("", "v1", "ResourceQuota", "resourcequotas"), ResourceQuotaStrategy(), "quota", subresources=("status",)),
         _make(k.SECRET, SecretStrategy(), fields=_fields("type")),
         _make(k.SERVICE_ACCOUNT, stored, "sa"),
         _make(
@@ -164,8 +165,9 @@ def _cluster() -> list[Resource]:
 
 def _authorization() -> list[Resource]:
     group = "rbac.authorization.k8s.io"
-    namespaced = BuiltinStrategy(create_on_update=True, name_rule=path_segment_faults)
-    cluster = BuiltinStrategy(namespaced=False, create_on_update=True, name_rule=path_segment_faults)
+    inert = "whoever is authenticated may do everything"
+    namespaced = BuiltinStrategy(create_on_update=True, name_rule=path_segment_faults, inert=inert)
+    cluster = BuiltinStrategy(namespaced=False, create_on_update=True, name_rule=path_segment_faults, inert=inert)
     return [
         _make(Kind(group, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False), cluster),
         _make(Kind(group, "v1", "ClusterRole", "clusterroles", namespaced=False), cluster),

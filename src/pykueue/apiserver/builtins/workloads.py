@@ -176,7 +176,7 @@ class ReplicaSetStrategy(TemplateOwner):
 
 
 class DaemonSetStrategy(TemplateOwner):
-    """The DaemonSet kind."""
+    """The DaemonSet kind: stored."""
 
     noun = "daemonset"
     zero_status = {  # noqa: RUF012 - never mutated
@@ -185,6 +185,10 @@ class DaemonSetStrategy(TemplateOwner):
         "desiredNumberScheduled": 0,
         "numberReady": 0,
     }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inert = "nothing makes pods from it"
 
     def default_spec(self, spec: Json) -> Json:
         """See `TemplateOwner.default_spec`."""

@@ -21,6 +21,7 @@ from pykueue.api.kinds import (
 from pykueue.apiserver.builtins.events import convert_event
 from pykueue.apiserver.builtins.pods import qos_class
 from pykueue.apiserver.builtins.table import builtin_resources
+from pykueue.apiserver.protobuf import decode_envelope
 from pykueue.apiserver.strategy import Context
 
 NOW = Instant(1_800_000_000_000_000)
@@ -67,7 +68,7 @@ def make_stateful_set(**spec: object) -> dict:
 def create(kind: Kind, obj: dict, objects: dict[Kind, list] | None = None) -> tuple[dict, list[FieldError]]:
     """The stored object and its faults."""
     strategy, context = STRATEGIES[kind], Context(NOW, FakeLookup(objects))
-    obj = strategy.admit(strategy.prepare_create(strategy.default(obj), context), None, "", context)
+    obj = strategy.prepare_create(strategy.admit(strategy.default(obj), None, "", context), context)
     assert strategy.default(obj) is obj, "defaults are complete after one pass"
     return obj, list(strategy.validate(obj, None, "", context))
 
@@ -401,3 +402,46 @@ def test_finalizers_do_not_come_while_an_object_goes() -> None:
 def test_every_built_in_kind_has_a_schema_and_a_decoder() -> None:
     """Nothing is served that cannot be read strictly."""
     assert [r.kind.kind for r in builtin_resources() if r.schema is None or r.decode is None] == []
+
+
+def test_every_built_in_kind_has_a_protobuf_form() -> None:
+    """kubectl's typed commands send protobuf without asking, whichever kind they make."""
+    for resource in builtin_resources():
+        kind = resource.kind
+        said = b"".join((b"\x0a", bytes([len(kind.api_version)]), kind.api_version.encode()))
+        said += b"".join((b"\x12", bytes([len(kind.kind)]), kind.kind.encode()))
+        body = b"k8s\x00" + b"\x0a" + bytes([len(said)]) + said
+        assert decode_envelope(body)["kind"] == kind.kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "want"),
+    [
+        ("ResourceQuota", "nobody enforces it"),
+        ("CronJob", "nothing makes jobs from it"),
+        ("DaemonSet", "nothing makes pods from it"),
+        ("PodDisruptionBudget", "nobody counts what it allows, so its pods cannot be evicted"),
+        ("ClusterRole", "whoever is authenticated may do everything"),
+        ("RoleBinding", "whoever is authenticated may do everything"),
+        ("ValidatingWebhookConfiguration", "no webhook is called over the network"),
+    ],
+)
+def test_who_makes_what_nobody_acts_on_is_told(kind: str, want: str) -> None:
+    """Once, when it is made; never in silence."""
+    (strategy,) = (r.strategy for r in builtin_resources() if r.kind.kind == kind)
+    assert strategy.warnings({}, None) == (f"the embedded cluster stores this, but {want}",)
+    assert strategy.warnings({}, {}) == ()
+
+
+def test_kinds_that_are_acted_on_warn_of_nothing() -> None:
+    """Pods, jobs and sets run here."""
+    for kind in (POD, JOB, STATEFUL_SET, SERVICE):
+        assert STRATEGIES[kind].warnings(make(kind), None) == ()
+
+
+def test_a_quota_is_not_negative() -> None:
+    """In the server's words."""
+    quota = Kind("", "v1", "ResourceQuota", "resourcequotas")
+    assert create(quota, make(quota, {"hard": {"cpu": "1", "pods": "0"}}))[1] == []
+    (fault,) = create(quota, make(quota, {"hard": {"cpu": "-1"}}))[1]
+    assert str(fault) == 'spec.hard[cpu]: Invalid value: "-1": must be greater than or equal to 0'
