@@ -8,6 +8,7 @@ tells of them in `Warning` headers, `Ignore` drops them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,8 +90,8 @@ def read_any(request: HttpRequest) -> tuple[Any, list[str]]:
             raise BadRequest(f"the body cannot be decoded: {error}") from error
     if "yaml" in request.content_type:
         try:
-            return yaml.load(bytes(body), Loader=_YamlLoader), []  # noqa: S506 - a safe loader
-        except yaml.YAMLError as error:
+            return _as_json(yaml.load(bytes(body), Loader=_YamlLoader), [MAX_BODY_BYTES]), []  # noqa: S506 - a safe loader
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise BadRequest(f"error converting YAML to JSON: {error}") from error
     try:
         if request.query.get("fieldValidation") == "Ignore":
@@ -98,6 +99,47 @@ def read_any(request: HttpRequest) -> tuple[Any, list[str]]:
         return _decode_noting_duplicates(bytes(body))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def _as_json(value: Any, left: list[int]) -> Any:
+    """A value of YAML as the same text in JSON gives it: keys are text, and what an alias stands for is written out.
+
+    Args:
+        value: from the loader, where an alias and its anchor are one object.
+        left: of one element: how many characters may still be written out, less by this value's afterwards. Aliases of aliases
+            grow without bound otherwise.
+
+    Raises:
+        ValueError: there is too much of it, or JSON has no such value.
+        RecursionError: it is nested too deeply, or contains itself.
+    """
+    left[0] -= 1 + (len(value) if isinstance(value, str) else 0)
+    if left[0] < 0:
+        raise ValueError("yaml: document contains excessive aliasing")
+    match value:
+        case dict():
+            return {_json_key(key): _as_json(item, left) for key, item in value.items()}
+        case list():
+            return [_as_json(item, left) for item in value]
+        case None | bool() | int() | str():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case _:
+            raise ValueError(f"JSON has no value for {value!r}")
+
+
+def _json_key(key: Any) -> str:
+    """The key of a mapping as text, as Kubernetes' own conversion writes it."""
+    match key:
+        case str():
+            return key
+        case bool():
+            return "true" if key else "false"
+        case int():
+            return str(key)
+        case _:
+            raise ValueError(f"unsupported map key: {key!r}")
 
 
 def check_kind(obj: dict[str, Any], resource: Resource) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import ssl
 from collections.abc import Awaitable, Callable
@@ -101,8 +102,16 @@ def test_yaml_bodies_are_read_like_json(tmp_path: Path) -> None:
         assert (status, made["data"]) == (201, {"when": "2020-01-01T00:00:00Z"})
         status, refused, _ = await client.ask("POST", MAPS, "a: [", **{"Content-Type": "application/yaml"})
         assert (status, refused["reason"]) == (400, "BadRequest")
+        text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: b}, data: {2: &x one, true: *x}}"
+        status, made, _ = await client.ask("POST", MAPS, text, **{"Content-Type": "application/yaml"})
+        assert (status, made["data"]) == (201, {"2": "one", "true": "one"})
 
     serve(tmp_path, story)
+
+
+_LAUGHS = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise("abcdefghijk")
+)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +121,12 @@ def test_yaml_bodies_are_read_like_json(tmp_path: Path) -> None:
         (b"[]", "application/json", 400, "the body must be an object, but is list"),
         (b"", "application/json", 400, "the body must be an object, but is nothing"),
         (b"x", "text/plain", 415, "the body of the request was in an unknown format"),
+        (_LAUGHS.encode(), "application/yaml", 400, "yaml: document contains excessive aliasing"),
+        (b"a: &a [*a]", "application/yaml", 400, "maximum recursion depth exceeded"),
+        (b"a: .nan", "application/yaml", 400, "JSON has no value for nan"),
+        (b"a: !!binary aGk=", "application/yaml", 400, "JSON has no value for b'hi'"),
+        (b"{[a]: b}", "application/yaml", 400, "found unhashable key"),
+        (b"{1.5: b}", "application/yaml", 400, "unsupported map key: 1.5"),
         (b"k8s", "application/vnd.kubernetes.protobuf", 400, "magic number"),
         (b" " * (3 * 1024 * 1024 + 1), "application/json", 413, "limit is 3145728 bytes"),
         (b'{"kind":"Secret"}', "application/json", 400, "cannot be handled as a ConfigMap: send a ConfigMap of v1"),

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from pykueue.api.errors import FieldError
-from pykueue.api.fields import NEGATIVE, dns1123_label_faults, forbidden, invalid, required
+from pykueue.api.fields import NEGATIVE, dns1123_label_faults, forbidden, invalid, required, too_long
 from pykueue.api.kinds import SERVICE
 from pykueue.api.objects import Obj, finalizers, labels, metadata, with_metadata
 from pykueue.api.quantity import parse_quantity
@@ -23,6 +23,7 @@ from pykueue.apiserver.strategy import Context
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 _USER_PRIORITY_MAX = 1_000_000_000
 _SERVICE_NETWORK = 10 << 24 | 96 << 16
+_DATA_MAX_BYTES = 1 << 20
 _SYSTEM_PREFIX = "system-"
 
 
@@ -153,7 +154,7 @@ class SecretStrategy(BuiltinStrategy):
 
     def faults(self, new: Obj, old: Obj | None, context: Context) -> Sequence[FieldError]:
         """See `BuiltinStrategy.faults`."""
-        return _frozen_data(new, old, "type") if old is not None else ()
+        return [*_size_faults(new, "data"), *(_frozen_data(new, old, "type") if old is not None else ())]
 
 
 class ConfigMapStrategy(BuiltinStrategy):
@@ -161,7 +162,17 @@ class ConfigMapStrategy(BuiltinStrategy):
 
     def faults(self, new: Obj, old: Obj | None, context: Context) -> Sequence[FieldError]:
         """See `BuiltinStrategy.faults`."""
-        return _frozen_data(new, old) if old is not None else ()
+        # Kubernetes parity: the path is empty.
+        return [*_size_faults(new, "[]"), *(_frozen_data(new, old) if old is not None else ())]
+
+
+def _size_faults(obj: Obj, path: str) -> list[FieldError]:
+    """More data than an object may carry; what is base64 in JSON counts as what it stands for."""
+    is_text = obj.get("kind") == "ConfigMap"
+    plain = sum(len(value.encode()) for value in ((obj.get("data") or {}) if is_text else {}).values())
+    packed = (obj.get("binaryData") or {}) if is_text else (obj.get("data") or {})
+    size = plain + sum(len(value) // 4 * 3 - value.count("=") for value in packed.values())
+    return [too_long(path, _DATA_MAX_BYTES)] if size > _DATA_MAX_BYTES else []
 
 
 def _frozen_data(new: Obj, old: Obj, *frozen: str) -> list[FieldError]:

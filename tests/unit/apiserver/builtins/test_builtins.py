@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from pykueue.api.errors import ApiError, FieldError, join_field_errors
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import (
+    CONFIG_MAP,
     CORE_EVENT,
     EVENT,
     JOB,
@@ -445,3 +448,20 @@ def test_a_quota_is_not_negative() -> None:
     assert create(quota, make(quota, {"hard": {"cpu": "1", "pods": "0"}}))[1] == []
     (fault,) = create(quota, make(quota, {"hard": {"cpu": "-1"}}))[1]
     assert str(fault) == 'spec.hard[cpu]: Invalid value: "-1": must be greater than or equal to 0'
+
+
+def test_how_much_a_config_map_and_a_secret_hold() -> None:
+    """One MiB, in the server's words; binary data counts as it is, not as it is written."""
+    secret = Kind("", "v1", "Secret", "secrets")
+    full = "x" * (1 << 20)
+    packed = base64.b64encode(full.encode()).decode()
+    for kind, fits, where in (
+        (CONFIG_MAP, {"data": {"a": full}}, "[]"),
+        (CONFIG_MAP, {"binaryData": {"a": packed}}, "[]"),
+        (secret, {"data": {"a": packed}}, "data"),
+    ):
+        assert create(kind, make(kind, **fits))[1] == []
+        ((field, held),) = fits.items()
+        more = {**held, "b": "eA==" if held["a"] is packed else "x"}
+        (fault,) = create(kind, make(kind, **{field: more}))[1]
+        assert str(fault) == f"{where}: Too long: may not be more than 1048576 bytes"
