@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from pykueue.api.errors import (
     ApiError,
+    BadRequest,
     FieldError,
     InternalError,
     InvariantError,
@@ -74,6 +75,8 @@ class ApiHandler:
             return self.answer(request)
         except ApiError as error:
             return refusal(error)
+        except RecursionError:
+            return refusal(BadRequest("the object is nested too deeply; it may have a few hundred levels"))
         except Exception as error:
             _log.exception("%s %s failed", request.method, request.path)
             story = str(error) if isinstance(error, InvariantError) else f"{type(error).__name__}: {error}"

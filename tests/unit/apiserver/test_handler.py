@@ -727,6 +727,24 @@ def test_bugs_are_answered_not_thrown(run: Run) -> None:
     run(story)
 
 
+def test_what_is_nested_too_deeply_is_refused(run: Run) -> None:
+    """It is the writer's fault, and nothing of it is kept; a hundred levels are fine."""
+
+    async def story(client: Client) -> None:
+        for name, levels, want in (("fine", 100, 201), ("deep", 2000, 400)):
+            color: Any = "blue"
+            for _ in range(levels):
+                color = {"a": color}
+            body = {"apiVersion": WIDGET.api_version, "kind": "Widget", "metadata": {"name": name}, "spec": {"color": color}}
+            answer = await client.raw("POST", WIDGET.path("default"), body)
+            assert answer.status == want
+        assert "nested too deeply" in answer.body["message"]
+        listed = await client.ask("GET", WIDGET.path("default"))
+        assert [obj["metadata"]["name"] for obj in listed["items"]] == ["fine"]
+
+    run(story)
+
+
 def test_access_reviews_say_what_is_true(run: Run) -> None:
     """Nothing is enforced, and the answer says so."""
 
