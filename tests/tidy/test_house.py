@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pykueue.core.features import GATES, WITHOUT_EFFECT, Gate
+
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src" / "pykueue"
 PURE = ("api", "core", "ports", "integrations", "controllers", "webhooks", "views", "emulation")
@@ -163,3 +165,16 @@ def test_no_registry_host_is_named() -> None:
         and path.name != "test_house.py" and hosts.search(path.read_text(errors="ignore"))
     ]
     assert not named, "leave the host to the user's configuration: " + ", ".join(named)
+
+
+def test_gates_without_effect_are_known_as_such() -> None:
+    """Whoever asks for a gate takes it off the list that is told at the start; a gate that nobody asks for is on it."""
+    text = "\n".join(path.read_text() for path in modules() if path.name != "features.py")
+    never_asked = {gate for gate in Gate if not re.search(rf"Gate\.{gate.name}\b", text) and not GATES[gate].locked}
+    listed = set(WITHOUT_EFFECT) - ASKED_BUT_ABSENT
+    by_name = {Gate.SPARK_APPLICATION_INTEGRATION}
+    assert never_asked - by_name == listed
+
+
+ASKED_BUT_ABSENT = {Gate.CONCURRENT_ADMISSION}
+"""Gates that webhooks and conversions know, for fields of a feature that is not there."""

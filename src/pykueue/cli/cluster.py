@@ -27,7 +27,7 @@ from pykueue.cli.manifest_files import apply_manifests, read_manifests
 from pykueue.cli.manifests import shipped_configuration
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, assemble, read_configuration
 from pykueue.core.configuration import load
-from pykueue.core.features import Features
+from pykueue.core.features import Features, without_effect
 from pykueue.emulation.setup import emulated_kinds, emulated_reconcilers, emulated_webhooks, node_objects
 from pykueue.ports.transport import ApiRequest, Transport
 from pykueue.runtime.admission import InProcessAdmission, WebhookSet
@@ -170,8 +170,9 @@ def _wire(
             ]
         )
     )
+    warnings = [*unsupported(config, embedded=True), *without_effect(features)]
     running = [asyncio.create_task(manager.run()) for manager in (product, emulation)]
-    return EmbeddedCluster(server, transport, product, emulation, "", unsupported(config), running)
+    return EmbeddedCluster(server, transport, product, emulation, "", warnings, running)
 
 
 async def _install_definitions(transport: Transport) -> None:

@@ -31,6 +31,7 @@ from pykueue.cli.webhook_manifests import webhook_configurations
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, Product, assemble, read_configuration
 from pykueue.client.http import HttpTransport, user_agent
 from pykueue.client.kubeconfig import is_in_cluster, load_access
+from pykueue.core.features import without_effect
 from pykueue.ports.transport import ApiRequest, Transport
 from pykueue.runtime.admission import WebhookSet
 from pykueue.runtime.certificates import CertificateRotator, make_pair
@@ -70,7 +71,7 @@ async def manage(options: ManagerFlags) -> int:
     access = load_access(options.kubeconfig)
     namespace = access.namespace if is_in_cluster() else "kueue-system"
     config, features = read_configuration(options.config, options.feature_gates, namespace)
-    for warning in unsupported(config):
+    for warning in (*unsupported(config), *without_effect(features)):
         _log.warning("configuration: %s", warning)
     _log.info("Configuration loaded\n%s", dump_effective(config))
     transport = HttpTransport(

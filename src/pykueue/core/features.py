@@ -250,6 +250,39 @@ DEPENDENCIES: Mapping[Gate, tuple[Gate, ...]] = {
     Gate.FLAVOR_FUNGIBILITY_PRESERVE_SCAN_PROGRESS: (Gate.FLAVOR_FUNGIBILITY,),
 }
 
+WITHOUT_EFFECT: tuple[Gate, ...] = (
+    Gate.CLEANUP_PROVISIONING_REQUESTS_ON_EVICTION,
+    Gate.CONCURRENT_ADMISSION,
+    Gate.CUSTOM_METRIC_LABELS,
+    Gate.DEFER_RAY_SERVICE_FINALIZATION_FOR_REDIS_CLEANUP,
+    Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES_WITH_TAS,
+    Gate.FAILURE_RECOVERY_POLICY,
+    Gate.KUEUE_DRA_INTEGRATION,
+    Gate.KUEUE_DRA_INTEGRATION_CONSUMABLE_CAPACITY,
+    Gate.KUEUE_DRA_INTEGRATION_EXTENDED_RESOURCE,
+    Gate.KUEUE_DRA_INTEGRATION_PARTITIONABLE_DEVICES,
+    Gate.KUEUE_DRA_REJECT_WORKLOADS_WHEN_DRA_DISABLED,
+    Gate.MULTIKUEUE_ADAPTERS_FOR_CUSTOM_JOBS,
+    Gate.MULTIKUEUE_CLUSTER_PROFILE,
+    Gate.MULTIKUEUE_INCREMENTAL_DISPATCHER_CONFIG,
+    Gate.MULTIKUEUE_INCREMENTAL_DISPATCHER_RESPECT_CONFIG_ORDER,
+    Gate.MULTIKUEUE_KUBE_CONFIG_PATH_VALIDATION,
+    Gate.MULTIKUEUE_MANAGER_QUOTA_AUTOMATION,
+    Gate.MULTIKUEUE_REMOTE_SPEC_SYNC,
+    Gate.REMOVE_FINALIZERS_WITH_STRICT_PATCH,
+    Gate.SCHEDULER_LIBRARY_INTEGRATION,
+    Gate.TAS_BALANCED_PLACEMENT,
+    Gate.TAS_CACHE_NODE_MATCH_RESULTS,
+    Gate.TAS_CACHE_TOPOLOGY_TREE,
+    Gate.TAS_CACHING_REMAINING_RESOURCES,
+    Gate.TAS_RESPECT_NODE_AFFINITY_PREFERRED,
+    Gate.VALIDATE_RAY_AND_SPARK_JOB_UPDATES,
+    Gate.VECTORIZED_RESOURCE_REQUESTS,
+    Gate.VISIBILITY_ON_DEMAND,
+    Gate.WORKLOAD_REQUEST_USE_MERGE_PATCH,
+)
+"""Gates of what is absent, and of Kueue's own optimisations. `tests/tidy/test_house.py` finds those that are missing or too many."""
+
 
 class Features(dict[Gate, bool]):
     """The gates in force: `features[Gate.X]` tells whether X is on. `Features()` has the defaults. Never changed once it is made."""
@@ -288,3 +321,12 @@ def parse_features(values: Mapping[str, bool]) -> tuple[Features, list[str]]:
         if features[gate] and off:
             faults.append(f"{gate.value} is enabled, but depends on features that are disabled: [{' '.join(off)}]")
     return features, faults
+
+
+def without_effect(features: Features) -> list[str]:
+    """One sentence for each gate that is not at its default and switches nothing here."""
+    return [
+        f"featureGates.{gate} has no effect: it switches nothing in this release"
+        for gate in WITHOUT_EFFECT
+        if features[gate] != GATES[gate].default
+    ]

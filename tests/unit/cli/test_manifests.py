@@ -7,6 +7,7 @@ from pykueue.api.configuration import unsupported
 from pykueue.api.schema import CONVERTED_KINDS
 from pykueue.cli.manifests import manifests
 from pykueue.core.configuration import load
+from pykueue.core.features import without_effect
 
 ALL = manifests(namespace="queueing", image="image:1")
 
@@ -111,8 +112,8 @@ def test_job_webhooks_leave_the_system_and_the_manager_alone():
 def test_the_shipped_configuration_is_valid_and_has_full_effect():
     """What we ship loads without a warning."""
     text = of_kind("ConfigMap")["kueue-manager-config"]["data"]["controller_manager_config.yaml"]
-    config, _ = load(text, namespace="queueing")
-    assert unsupported(config) == []
+    config, features = load(text, namespace="queueing")
+    assert [*unsupported(config), *unsupported(config, embedded=True), *without_effect(features)] == []
     assert "leaderworkerset.x-k8s.io/leaderworkerset" in config.integrations.frameworks
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pykueue.api.errors import ConfigError
 from pykueue.core.configuration import load
-from pykueue.core.features import Gate
+from pykueue.core.features import Gate, without_effect
 
 V2 = "apiVersion: config.kueue.x-k8s.io/v1beta2\nkind: Configuration\n"
 V1 = "apiVersion: config.kueue.x-k8s.io/v1beta1\nkind: Configuration\n"
@@ -34,6 +34,16 @@ def test_a_gate_switches_waiting_for_pods_off():
     """In v1beta2 nothing else does."""
     assert load()[0].wait_for_pods_ready is not None
     assert load(feature_gates="DisableWaitForPodsReady=true")[0].wait_for_pods_ready is None
+
+
+def test_a_gate_that_switches_nothing_is_told():
+    """When it is set away from its default, and only then."""
+    assert without_effect(load()[1]) == []
+    gates = "ConcurrentAdmission=true,TASBalancedPlacement=false,PartialAdmission=false,VisibilityOnDemand=false"
+    assert without_effect(load(feature_gates=gates)[1]) == [
+        "featureGates.ConcurrentAdmission has no effect: it switches nothing in this release",
+        "featureGates.VisibilityOnDemand has no effect: it switches nothing in this release",
+    ]
 
 
 CASES = [

@@ -23,14 +23,33 @@ _WITHOUT_EFFECT: Mapping[str, str] = {
     "visibility_server": "there is no visibility server on its own port",
 }
 """Path of the field in `types.py` to the reason."""
+_IN_ONE_PROCESS: Mapping[str, str] = {
+    "webhook": "the embedded cluster calls webhooks in its own process",
+    "internal_cert_management": "the embedded cluster calls webhooks in its own process",
+    "tls": "the manager of the embedded cluster serves nothing",
+    "metrics": "the embedded cluster serves no metrics",
+    "health": "the manager of the embedded cluster serves nothing",
+    "leader_election": "the embedded cluster has one manager",
+    "client_connection": "the embedded cluster's manager asks its API server without a network between them",
+}
+"""As above: fields that have an effect beside a real API server alone."""
 
 
-def unsupported(config: Configuration) -> list[str]:
-    """One sentence for each field or framework that is set and has no effect, by path."""
+def unsupported(config: Configuration, *, embedded: bool = False) -> list[str]:
+    """One sentence for each field or framework that is set and has no effect, by path.
+
+    Args:
+        config: what is asked for.
+        embedded: whether it is for the embedded cluster, where some fields more have none.
+    """
     default = Configuration()
+    reasons = dict(_WITHOUT_EFFECT)
+    if embedded:
+        kept = {path: why for path, why in reasons.items() if path.partition(".")[0] not in _IN_ONE_PROCESS}
+        reasons = {**_IN_ONE_PROCESS, **kept}
     warnings = [
         f"{_wire_path(path)} has no effect: {reason}"
-        for path, reason in _WITHOUT_EFFECT.items()
+        for path, reason in reasons.items()
         if _at(config, path) != _at(default, path)
     ]
     warnings += [

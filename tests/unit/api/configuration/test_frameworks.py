@@ -44,3 +44,16 @@ def test_what_has_no_effect_is_told_by_its_wire_path():
         "tls.curvePreferences has no effect: curves are those of the Python runtime's OpenSSL",
         "integrations.frameworks: ray.io/rayjob is known but its jobs are not managed in this release",
     ]
+
+
+def test_some_fields_have_an_effect_beside_a_real_api_server_alone():
+    """In the embedded cluster they are told, each once; what a part of them lacks anywhere is not told again."""
+    text = "tls: {minVersion: VersionTLS13, curvePreferences: [23]}\nwebhook: {port: 1}\nleaderElection: {leaderElect: false}\n"
+    config, faults = decode(V2 + text + "manageJobsWithoutQueueName: true")
+    assert faults == []
+    assert unsupported(config, embedded=True) == [
+        "webhook has no effect: the embedded cluster calls webhooks in its own process",
+        "tls has no effect: the manager of the embedded cluster serves nothing",
+        "leaderElection has no effect: the embedded cluster has one manager",
+    ]
+    assert unsupported(Configuration(), embedded=True) == []
