@@ -36,8 +36,9 @@ fmt: $(STAMP) ## format the code
 	$(BIN)/ruff format src tests
 	$(BIN)/ruff check --fix-only --quiet src tests
 
-lint: $(STAMP) ## ruff
+lint: $(STAMP) ## ruff: rules, and form
 	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy

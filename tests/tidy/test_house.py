@@ -161,8 +161,10 @@ def test_no_registry_host_is_named() -> None:
         where(path)
         for folder in ("src", "tests", "docs", "examples", "bench", ".ci")
         for path in sorted((ROOT / folder).rglob("*"))
-        if path.is_file() and path.suffix in (".py", ".md", ".toml", ".sh", ".yaml", "")
-        and path.name != "test_house.py" and hosts.search(path.read_text(errors="ignore"))
+        if path.is_file()
+        and path.suffix in (".py", ".md", ".toml", ".sh", ".yaml", "")
+        and path.name != "test_house.py"
+        and hosts.search(path.read_text(errors="ignore"))
     ]
     assert not named, "leave the host to the user's configuration: " + ", ".join(named)
 

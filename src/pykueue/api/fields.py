@@ -135,7 +135,9 @@ def label_key_faults(value: str) -> list[str]:
     if prefixes:
         prefix = prefixes[0]
         faults += (
-            ["prefix part " + fault for fault in subdomain_faults(prefix)] if prefix else ["prefix part must be non-empty"]
+            ["prefix part " + fault for fault in subdomain_faults(prefix)]
+            if prefix
+            else ["prefix part must be non-empty"]
         )
     if not name:
         faults.append("name part must be non-empty")
@@ -204,7 +206,9 @@ def _validate_expression(path: str, expression: Mapping[str, Any]) -> list[Field
     key = str(expression.get("key", ""))
     errors += [invalid(f"{path}.key", key, fault) for fault in label_key_faults(key)]
     errors += [
-        invalid(f"{path}.values[{i}]", value, fault) for i, value in enumerate(values) for fault in label_value_faults(value)
+        invalid(f"{path}.values[{i}]", value, fault)
+        for i, value in enumerate(values)
+        for fault in label_value_faults(value)
     ]
     return errors
 

@@ -187,7 +187,7 @@ class ApiHandler:
                 return _written(writes.update(backend, request, resource, target))
             case "status", "GET":
                 return Response(200, reads.get(backend, request, resource, target))
-            case ("status" | "finalize"), "PATCH":
+            case (("status" | "finalize"), "PATCH"):
                 return _written(patch(backend, request, resource, target))
         raise MethodNotAllowed("the server does not allow this method on the requested resource", details={})
 

@@ -104,7 +104,9 @@ def demo(fast: bool) -> None:
               help="Which cluster. [default: in-cluster account, $KUBECONFIG, ~/.kube/config]")  # fmt: skip
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="The manager's Configuration, if it is not the shipped one.")  # fmt: skip
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the answer.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the answer."
+)
 def explain(kind: str, name: str, **options: Any) -> None:
     """Tell why a Workload waits: who is ahead, what is asked, free and held, what wakes it, what would admit it.
 

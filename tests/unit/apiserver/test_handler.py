@@ -735,7 +735,12 @@ def test_what_is_nested_too_deeply_is_refused(run: Run) -> None:
             color: Any = "blue"
             for _ in range(levels):
                 color = {"a": color}
-            body = {"apiVersion": WIDGET.api_version, "kind": "Widget", "metadata": {"name": name}, "spec": {"color": color}}
+            body = {
+                "apiVersion": WIDGET.api_version,
+                "kind": "Widget",
+                "metadata": {"name": name},
+                "spec": {"color": color},
+            }
             answer = await client.raw("POST", WIDGET.path("default"), body)
             assert answer.status == want
         assert "nested too deeply" in answer.body["message"]

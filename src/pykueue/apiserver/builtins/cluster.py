@@ -276,7 +276,9 @@ class BudgetStrategy(BuiltinStrategy):
     """PodDisruptionBudgets: a new one allows nothing until a controller has counted."""
 
     def __init__(self) -> None:
-        super().__init__(generation=True, status=True, inert="nobody counts what it allows, so its pods cannot be evicted")
+        super().__init__(
+            generation=True, status=True, inert="nobody counts what it allows, so its pods cannot be evicted"
+        )
 
     def prepare_create(self, obj: Obj, context: Context) -> Obj:
         """See `Strategy.prepare_create`."""
@@ -293,7 +295,11 @@ class ResourceQuotaStrategy(BuiltinStrategy):
     def faults(self, new: Obj, old: Obj | None, context: Context) -> Sequence[FieldError]:
         """See `BuiltinStrategy.faults`."""
         hard = (new.get("spec") or {}).get("hard") or {}
-        return [invalid(f"spec.hard[{name}]", limit, NEGATIVE) for name, limit in hard.items() if parse_quantity(limit).nanos < 0]
+        return [
+            invalid(f"spec.hard[{name}]", limit, NEGATIVE)
+            for name, limit in hard.items()
+            if parse_quantity(limit).nanos < 0
+        ]
 
 
 class LimitRangeStrategy(BuiltinStrategy):

@@ -15,7 +15,9 @@ from pykueue.webhooks.kueue.clusterqueue import ClusterQueueWebhook, CohortWebho
 QUOTA = "spec.resourceGroups[0].flavors[0].resources[0]"
 
 
-def make_spec(*, covered: tuple[str, ...] = ("cpu",), quota: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+def make_spec(
+    *, covered: tuple[str, ...] = ("cpu",), quota: dict[str, Any] | None = None, **spec: Any
+) -> dict[str, Any]:
     resources = [{"name": name, "nominalQuota": "1", **(quota or {})} for name in covered]
     groups = [{"coveredResources": list(covered), "flavors": [{"name": "f", "resources": resources}]}]
     return {"resourceGroups": groups, **spec}
@@ -34,14 +36,26 @@ def check(webhook: Any, spec: dict[str, Any], want: str, old: dict[str, Any] | N
     ("spec", "want"),
     [
         (make_spec(), ""),
-        (make_spec(quota={"nominalQuota": "-1"}), f'{QUOTA}.nominalQuota: Invalid value: "-1": must be greater than or equal to 0'),
-        (make_spec(quota={"lendingLimit": "1"}), f'{QUOTA}.lendingLimit: Invalid value: "1": must be nil when cohort is empty'),
+        (
+            make_spec(quota={"nominalQuota": "-1"}),
+            f'{QUOTA}.nominalQuota: Invalid value: "-1": must be greater than or equal to 0',
+        ),
+        (
+            make_spec(quota={"lendingLimit": "1"}),
+            f'{QUOTA}.lendingLimit: Invalid value: "1": must be nil when cohort is empty',
+        ),
         (
             make_spec(quota={"lendingLimit": "2"}, cohortName="c"),
             f'{QUOTA}.lendingLimit: Invalid value: "2": must be less than or equal to the nominalQuota',
         ),
-        (make_spec(fairSharing={"weight": "-1"}), 'spec.fairSharing: Invalid value: "-1": must be greater than or equal to 0'),
-        (make_spec(fairSharing={"weight": "1n"}), 'spec.fairSharing: Invalid value: "1n": When not 0, weight must be > 10e-9'),
+        (
+            make_spec(fairSharing={"weight": "-1"}),
+            'spec.fairSharing: Invalid value: "-1": must be greater than or equal to 0',
+        ),
+        (
+            make_spec(fairSharing={"weight": "1n"}),
+            'spec.fairSharing: Invalid value: "1n": When not 0, weight must be > 10e-9',
+        ),
         (
             make_spec(preemption={"reclaimWithinCohort": "Never", "borrowWithinCohort": {"policy": "LowerPriority"}}),
             (
