@@ -9,7 +9,7 @@ import pytest
 from pykueue.api.commands import Apply, Chain, Emit
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.instant import Instant
-from pykueue.api.kinds import NODE, POD, TOPOLOGY, WORKLOAD
+from pykueue.api.kinds import NODE, POD, RESOURCE_FLAVOR, TOPOLOGY, WORKLOAD
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.tas_nodes import NodeFailureReconciler
@@ -41,17 +41,19 @@ class Case:
         self.owner["spec"]["podSets"][0]["template"] = {"spec": {"containers": [container]}}
         assert TOPOLOGY.kind == "Topology"
 
-    def node(self, name: str, **spec: Any) -> None:
+    def node(self, name: str, since: str = "", **spec: Any) -> None:
         obj = node(name, {HOST: name}, {"cpu": "1"}, **spec)
+        if since:
+            obj["status"]["conditions"][0]["lastTransitionTime"] = since
         self.cache.apply(NODE, obj)
         self.world.nodes([obj])
 
-    def run(self, *pods: dict[str, Any]) -> Result:
+    def run(self, *pods: dict[str, Any], now_us: int = 0) -> Result:
         self.cache.apply(WORKLOAD, self.owner)
         self.world.put(self.cache.typed(Workload, self.owner))
         for each in pods:
             self.cache.apply(POD, each)
-        return self.reconciler.reconcile(self.cache, ObjectKey("ns", "wl"), Instant(0))
+        return self.reconciler.reconcile(self.cache, ObjectKey("ns", "wl"), Instant(now_us))
 
 
 def running(host: str, **metadata: Any) -> dict[str, Any]:
@@ -107,6 +109,63 @@ def test_a_node_is_lost_when_its_pods_are_gone(name: str) -> None:
     assert bool(result.commands) == is_lost
     if is_lost:
         assert status_of(result)["unhealthyNodes"] == [{"name": "x1"}]
+
+
+@pytest.mark.parametrize("gates", [{Gate.TAS_REPLACE_NODE_ON_POD_TERMINATION: False}, {}])
+def test_not_ready_for_half_a_minute(gates: dict[Gate, bool]) -> None:
+    """TN-04: without the gate the time counts, whatever the pods do; it counts besides with the legacy gate."""
+    legacy = Gate.TAS_REPLACE_NODE_DUE_TO_NOT_READY_OVER_FIXED_TIME
+    features = Features(gates or {legacy: True})
+    for seconds, left_us in ((29, 1_000_000), (30, None)):
+        case = Case("x1", features=features)
+        case.node("x1", ready="False", since="1970-01-01T00:00:00Z")
+        result = case.run(running("x1"), now_us=seconds * 1_000_000)
+        assert result.requeue_after_us == left_us
+        assert bool(result.commands) == (left_us is None)
+
+
+def test_a_taint_that_keeps_new_pods_away() -> None:
+    """TN-09: the node is lost once its pod is gone, or at once without the gate."""
+    taint = {"key": "k", "value": "v", "effect": "NoSchedule"}
+    for features, pods, is_lost in (
+        (None, [running("x1")], False),
+        (Features({Gate.TAS_REPLACE_NODE_ON_POD_TERMINATION: False}), [running("x1")], True),
+        (None, [pod("gated")], True),
+        (None, [], True),
+    ):
+        case = Case("x1", features=features)
+        case.node("x1", taints=[taint])
+        assert bool(case.run(*pods).commands) == is_lost
+    case = Case("x1", features=Features({Gate.TAS_REPLACE_NODE_ON_NODE_TAINTS: False}))
+    case.node("x1", taints=[taint])
+    assert case.run().commands == ()
+
+
+def test_who_bears_a_taint() -> None:
+    """TN-10: the flavor's tolerations and those of a check count like the pod's own."""
+    bearing: dict[str, Any] = {"key": "k", "operator": "Exists"}
+    case = Case("x1")
+    case.cache.apply(RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {"tolerations": [bearing]}})
+    case.node("x1", taints=[TAINT])
+    assert case.run().commands == ()
+    update = {"name": "main", "tolerations": [bearing]}
+    check = {"name": "c", "state": "Ready", "lastTransitionTime": "t", "message": "", "podSetUpdates": [update]}
+    case = Case("x1", admissionChecks=[check])
+    case.node("x1", taints=[TAINT])
+    assert case.run().commands == ()
+
+
+def test_a_pod_that_cannot_be_bound_there() -> None:
+    """TN-11: the node is listed, and the pod that was sent to it fails; one that was sent elsewhere does not."""
+    case = Case("x1", "x2")
+    case.node("x1", taints=[TAINT])
+    case.node("x2")
+    pinned = [pod(f"for-{host}", gates=[], spec={"nodeSelector": {HOST: host}}) for host in ("x1", "x2")]
+    result = case.run(*pinned)
+    assert status_of(result)["unhealthyNodes"] == [{"name": "x1"}]
+    [chain] = [c for c in result.commands if isinstance(c, Chain)]
+    assert isinstance(chain.commands[0], Apply)
+    assert chain.commands[0].obj["metadata"]["name"] == "for-x1"
 
 
 def test_a_taint_counts_at_once_without_the_gate() -> None:

@@ -91,7 +91,7 @@ def test_the_world_follows_the_wish() -> None:
 
 
 def test_a_reconciler_reads_its_own_writes_though_the_watch_is_late() -> None:
-    """The answer to a write is in the cache before the key runs again; nothing is created twice."""
+    """The answer to a write is in the cache before the key runs again; nothing is created twice (TU-13)."""
 
     async def story(api: MemoryApi, clock: ManualClock, manager: Manager) -> None:
         api.hold_watch(POD)

@@ -2,7 +2,15 @@
 
 import pytest
 
-from pykueue.api.conversion.topology import HOSTNAME, Domain, decode_domains, encode_slices
+from pykueue.api.conversion.topology import (
+    HOSTNAME,
+    Domain,
+    _count_runs,
+    _keys_by_depth,
+    _runs_to_slices,
+    decode_domains,
+    encode_slices,
+)
 
 LEVELS = ["rack", HOSTNAME]
 
@@ -109,3 +117,70 @@ def test_any_valid_encoding_is_read():
         ],
     }
     assert decode_domains(assignment) == [Domain(("r1", "a.x"), 3), Domain(("r1", "b.x"), 1), Domain(("r2", "c"), 2)]
+
+
+def prefix_form(*runs: list[Domain]) -> list[dict[str, object]]:
+    """What the writer compares with a single slice."""
+    domains = [domain for run in runs for domain in run]
+    keys = next(keys for keys in _keys_by_depth([d.values[-1] for d in domains]) if _count_runs(keys) <= 1000)
+    return _runs_to_slices([HOSTNAME], domains, keys)
+
+
+def on(prefix: str, **counts: int) -> list[Domain]:
+    return [Domain((prefix + name.removeprefix("_"),), n) for name, n in counts.items()]
+
+
+def shown(slices: list[dict[str, object]]) -> list[tuple[object, object]]:
+    return [(s["valuesPerLevel"][0], s["podCounts"]) for s in slices]  # type: ignore[index]
+
+
+def test_pools_of_machines_are_slices() -> None:
+    """TX-01, TX-04: the longest beginning that two hosts share, and what they have beyond it."""
+    gke = prefix_form(on("gke-c-pool-a-hash1-", aa=3, bb=3), on("gke-c-pool-b-hash2-", cc=4, dd=5))
+    assert shown(gke) == [
+        ({"individual": {"prefix": "gke-c-pool-a-hash1-", "roots": ["aa", "bb"]}}, {"universal": 3}),
+        ({"individual": {"prefix": "gke-c-pool-b-hash2-", "roots": ["cc", "dd"]}}, {"individual": [4, 5]}),
+    ]
+    pools = ("aks-nodepool1-12345678-vmss00000", "aks-nodepool2-87654321-vmss00000")
+    aks = prefix_form(*[on(pool, _0=1, _1=1) for pool in pools])
+    assert shown(aks) == [({"individual": {"prefix": pool, "roots": ["0", "1"]}}, {"universal": 1}) for pool in pools]
+
+
+def test_the_shorter_form_is_written() -> None:
+    """TX-02: four domains are one slice, twenty are two."""
+    pools = ("gke-c-pool-a-hash1-", "gke-c-pool-b-hash2-")
+    for n, want in ((2, 1), (10, 2)):
+        domains = [Domain((f"{pool}{i:02}",), 3) for pool in pools for i in range(n)]
+        assert len(encode_slices([HOSTNAME], domains, by_hostname_prefix=True)) == want
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["6f1c0a9e-1111-4a", "b2d4e8f0-2222-4b", "0a9b8c7d-3333-4c"], id="TX-03 UUIDs"),
+        pytest.param(["node-a", "host-b"], id="TX-07 no beginning is shared"),
+        pytest.param(["nodea", "hostb"], id="TX-07 no dash"),
+    ],
+)
+def test_hosts_with_nothing_in_common_are_one_slice(names: list[str]) -> None:
+    """Plain roots."""
+    [part] = encode_slices([HOSTNAME], [Domain((name,), 1) for name in names], by_hostname_prefix=True)
+    assert part["valuesPerLevel"][0]["individual"]["roots"] == names
+
+
+def test_levels_without_hosts_survive_both_ways() -> None:
+    """TX-05."""
+    domains = [Domain((f"b{i % 2}", f"pool-a-{i}"), i + 1) for i in range(5)]
+    slices = encode_slices(["block", "rack"], domains, by_hostname_prefix=True)
+    assert len(slices) == 1
+    assert decode_domains({"levels": ["block", "rack"], "slices": slices}) == domains
+
+
+def test_many_runs_make_the_prefixes_shallower() -> None:
+    """TX-06: a thousand and one alternations of the deep prefixes are a few runs of the shallow one."""
+    pair = ["pool-deep-a-", "pool-deep-b-"]
+    domains = [Domain((f"{pair[i % 2]}{i:05}",), 1) for i in range(1001)]
+    keys = [_count_runs(keys) for keys in _keys_by_depth([d.values[-1] for d in domains])]
+    assert keys == [1001, 1, 1]
+    [part] = encode_slices([HOSTNAME], domains, by_hostname_prefix=True)
+    assert decode_domains({"levels": [HOSTNAME], "slices": [part]}) == domains

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from pykueue.api.conversion.topology import decode_domains
+from pykueue.api.configuration.types import Configuration, Resources, Transformation
+from pykueue.api.conversion.topology import Domain, decode_domains, encode_slices
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Admission
 from pykueue.core.features import Features, Gate
+from pykueue.core.resources import format_amount, parse_amount
 from pykueue.core.scheduler.cycle import NO_LONGER_FITS
 from pykueue.core.tas.ledger import Ledger
 from support.nodes import BLOCK, HOST, RACK, node, nodes
@@ -49,6 +51,38 @@ def pod_set(
     containers = [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]
     found = {"name": name, "count": count, "template": {"spec": {"containers": containers, **(spec or {})}}}
     return found | ({"topologyRequest": request} if request else {})
+
+
+def asking(given: dict[str, Any], **amounts: str) -> dict[str, Any]:
+    """The pod set with more requests per pod."""
+    given["template"]["spec"]["containers"][0]["resources"]["requests"] |= amounts
+    return given
+
+
+def standing(
+    world: World,
+    name: str,
+    queue: str,
+    given: dict[str, Any],
+    held: dict[str, int],
+    flavor: str = "tas-default",
+    **options: Any,
+) -> None:
+    """An admitted Workload of one pod set with its pods on these hosts."""
+    domains = [Domain((host,), n) for host, n in held.items()]
+    per_pod = given["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assignment = {
+        "name": given["name"],
+        "flavors": dict.fromkeys(per_pod, flavor),
+        "resourceUsage": {r: format_amount(r, parse_amount(r, a) * given["count"]) for r, a in per_pod.items()},
+        "count": given["count"],
+        "topologyAssignment": {"levels": [HOST], "slices": encode_slices([HOST], domains, by_hostname_prefix=True)},
+    }
+    status = {
+        "conditions": [{"type": t, "status": "True"} for t in ("QuotaReserved", "Admitted")],
+        "admission": {"clusterQueue": queue, "podSetAssignments": [assignment]},
+    }
+    world.workload(name, queue, "1", pod_sets=[given], status=status, **options)
 
 
 def submit(world: World, name: str, *pod_sets: dict[str, Any], queue: str = "cq", **options: Any) -> None:
@@ -99,6 +133,14 @@ def test_one_pod_on_one_node() -> None:
     [given] = decision.admission.pod_set_assignments
     assert given.topology_assignment is not None
     assert given.topology_assignment.levels == (HOST,)
+
+
+def test_memory_of_the_nodes_counts() -> None:
+    """TS-02: quota would do for both pods on one node, its memory does not."""
+    nodes_ = [node(name, {HOST: name}, {"cpu": "4", "memory": "2Gi"}) for name in ("x1", "x2")]
+    world = world_of(nodes_, quota="tas-default:cpu50,mem50Gi")
+    submit(world, "w", asking(pod_set("one", 2, preferred=HOST), memory="1536Mi"))
+    assert placed(world) == {"w": {"one": {"x1": 1, "x2": 1}}}
 
 
 def test_pod_sets_without_pods_have_no_place() -> None:
@@ -181,6 +223,15 @@ def test_a_node_in_use() -> None:
     assert [sorted(admits(result)) for result in world.settle()] == [["w"]]
 
 
+def test_beside_another() -> None:
+    """TS-20: two halves of a node."""
+    world = world_of([node("x1", {HOST: "x1"}, {"cpu": "1", "memory": "1000Mi"})], quota="tas-default:cpu50,mem50Gi")
+    half = asking(pod_set("one", 1, "500m", required=HOST), memory="500Mi")
+    hold(world, "held", half)
+    submit(world, "w", half)
+    assert placed(world) == {"w": {"one": {"x1": 1}}}
+
+
 def test_pods_limit_nodes() -> None:
     """TS-19: the node's number of pods binds, though no quota covers pods."""
     world = world_of(hosts(x1="9,2"))
@@ -222,6 +273,83 @@ def test_tolerations_of_the_flavor_count() -> None:
     world = world_of([node("x1", {HOST: "x1"}, {"cpu": "1"}, taints=[taint])])
     world.flavor("tas-default", topologyName="tas-single-level", tolerations=[{"key": "k", "operator": "Exists"}])
     submit(world, "w", pod_set("one", 1, required=HOST))
+    assert placed(world) == {"w": {"one": {"x1": 1}}}
+
+
+def test_a_tainted_flavor_on_the_same_hosts() -> None:
+    """TS-25: the quota of one flavor is used up, and the host that it fills is no place for the other's pods."""
+    world = world_of(hosts(x1="400m", x2="400m"), queue=False)
+    taint = {"key": "k", "value": "v", "effect": "NoSchedule"}
+    bearing = [{"key": "k", "operator": "Exists"}]
+    world.flavor("b", topologyName="tas-single-level", nodeTaints=[taint], tolerations=bearing)
+    world.queue("cq", "tas-default:400m→b:1")
+    hold(world, "held", pod_set("one", 1, "400m", required=HOST))
+    submit(world, "w", pod_set("one", 1, "100m", required=HOST))
+    [(_, decision)] = admits(world.cycle()).items()
+    [given] = decision.admission.pod_set_assignments
+    assert (given.flavors["cpu"], places(decision.admission)) == ("b", {"one": {"x2": 1}})
+
+
+def test_pod_sets_of_one_workload_share_hosts_too() -> None:
+    """TS-26: on two flavors of the same hosts, each sees what the other takes."""
+    world = world_of(hosts(x1="400m", x2="400m"), queue=False)
+    world.flavor("tas-other", topologyName="tas-single-level")
+    world.queue("cq", "tas-default:300m→tas-other:300m")
+    submit(world, "w", pod_set("one", 1, "300m", required=HOST), pod_set("two", 1, "300m", required=HOST))
+    assert placed(world) == {"w": {"one": {"x1": 1}, "two": {"x2": 1}}}
+
+
+def test_an_affinity_that_no_node_has() -> None:
+    """TS-27: the flavor knows nothing of the label, the nodes do not have it."""
+    term = {"matchExpressions": [{"key": "foreign", "operator": "Exists"}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    world = world_of(hosts(x1="1"))
+    submit(world, "w", pod_set("one", 1, spec={"affinity": {"nodeAffinity": required}}, required=HOST))
+    reason, message = waiting(world, "w")
+    assert (reason, world.is_parked("w")) == ("TopologyPlacementFailed", True)
+    assert message.endswith("Total nodes: 1; excluded: affinity: 1")
+
+
+@pytest.mark.parametrize("request_", [{"unconstrained": True}, {"preferred": RACK}, {"required": RACK}])
+def test_a_full_node_takes_nothing(request_: dict[str, Any]) -> None:
+    """TS-28."""
+    world = world_of("b1{r1{x1:0,x2:1,x3:1}}")
+    submit(world, "w", pod_set("one", 2, **request_))
+    assert placed(world) == {"w": {"one": {"x2": 1, "x3": 1}}}
+
+
+def credits_world(n_credits: int) -> World:
+    """Quota of cpu on nodes with a topology, and of what cpu is made into, which no node has."""
+    made = Transformation(input="cpu", strategy="Retain", multiply_by="", outputs={"compute": "1"})
+    world = World(Configuration(resources=Resources(transformations=(made,))))
+    world.topology("tas-single-level", HOST)
+    world.flavor("tas-default", topologyName="tas-single-level")
+    world.nodes(hosts(x1="9"))
+    world.queue("cq", f"tas-default:9 ∥ credits:compute{n_credits}")
+    return world
+
+
+def test_a_resource_that_only_quota_knows() -> None:
+    """TS-29, TS-30: its flavor needs no topology; its quota counts."""
+    world = credits_world(1)
+    submit(world, "w", pod_set("one", 1, required=HOST))
+    [(_, decision)] = admits(world.cycle()).items()
+    [given] = decision.admission.pod_set_assignments
+    assert given.flavors == {"cpu": "tas-default", "compute": "credits"}
+    assert places(decision.admission) == {"one": {"x1": 1}}
+    world = credits_world(1)
+    submit(world, "w", pod_set("one", 1, "2", required=HOST))
+    want = (
+        "couldn't assign flavors to pod set one: insufficient quota for compute in flavor credits, previously considered "
+        "podsets requests (0) + current podset request (2) > maximum capacity (1)"
+    )
+    assert waiting(world, "w") == ("ExceedsMaxQuota", want)
+
+
+def test_nothing_asked_of_a_resource() -> None:
+    """TS-31."""
+    world = world_of(hosts(x1="1"), quota="tas-default:cpu50,mem50Gi")
+    submit(world, "w", asking(pod_set("one", 1, "0", required=HOST), memory="10Mi"))
     assert placed(world) == {"w": {"one": {"x1": 1}}}
 
 
@@ -279,6 +407,34 @@ def test_only_victims_that_make_room() -> None:
     assert pendings(result)["foo"].message.endswith(
         "allows to fit only 1 out of 2 pod(s). Pending the preemption of 1 workload(s)"
     )
+
+
+def test_victims_for_what_a_node_lacks() -> None:
+    """TQ-05, TQ-06: its number of pods, its memory."""
+    world = world_of(hosts(x1="9,1"), WCQ="L")
+    hold(world, "low", pod_set("one", 1, "5", required=HOST), priority=1)
+    submit(world, "foo", pod_set("one", 1, required=HOST), priority=3)
+    assert victims(world.cycle()) == {"low": "InClusterQueue"}
+    world = world_of(hosts(x1="5"), quota="tas-default:cpu50,mem50Gi", WCQ="L")
+    hold(world, "low", asking(pod_set("one", 1, required=HOST), memory="2Gi"), priority=1)
+    submit(world, "foo", asking(pod_set("one", 1, required=HOST), memory="4Gi"), priority=3)
+    result = world.cycle()
+    assert victims(result) == {"low": "InClusterQueue"}
+    assert 'excluded: resource "memory": 1. Pending' in pendings(result)["foo"].message
+
+
+def test_a_victim_on_a_lost_node() -> None:
+    """TQ-07: it holds quota still, though no place."""
+    world = world_of(hosts(x1="5", y1="5"), quota="tas-default:10", WCQ="L")
+    standing(world, "low", "cq", pod_set("one", 5), {"gone": 5}, priority=1)
+    submit(world, "foo", pod_set("one", 10, preferred=HOST), priority=3)
+    result = world.cycle()
+    assert victims(result) == {"low": "InClusterQueue"}
+    want = (
+        "couldn't assign flavors to pod set one: insufficient unused quota for cpu in flavor tas-default, 5 more needed. "
+        "Pending the preemption of 1 workload(s)"
+    )
+    assert pendings(result)["foo"].message == want
 
 
 def test_nobody_lower_to_preempt() -> None:

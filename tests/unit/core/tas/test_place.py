@@ -386,6 +386,12 @@ def test_the_order_of_arrival_does_not_show() -> None:
         assert shown(run(book, 1, "unc", levels=(HOST,))) == "x1×1"
 
 
+def test_hosts_are_ranked_by_text() -> None:
+    """TX-08: `node-10` comes before `node-2`."""
+    found = run(on_hosts(**{"node-2": "1", "node-10": "1"}), 2, "req R", levels=(RACK, HOST))
+    assert shown(found) == "node-10×1 node-2×1"
+
+
 def test_a_heartbeat_is_no_news() -> None:
     """A node that says the same again drops no tree."""
     book = book_of("x1:1", (HOST,))
