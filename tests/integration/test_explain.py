@@ -1,45 +1,185 @@
-"""Why a group waits, asked of a running cluster."""
+"""Why a group waits, asked of a running cluster, by the command as people run it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pykueue.api.errors import NotFound
-from pykueue.api.kinds import LEADER_WORKER_SET, WORKLOAD
+from pykueue.api.kinds import DEPLOYMENT, JOB, LEADER_WORKER_SET, WORKLOAD, Kind
 from pykueue.api.objects import is_condition_true
-from pykueue.cli.cluster import EmbeddedCluster, UpOptions
-from pykueue.cli.explain import ExplainOptions, explanations
-from pykueue.ports.transport import ApiRequest
-from pykueue.views.explanation import explanation_text
+from pykueue.api.quantity import parse_quantity
+from pykueue.cli.explain import ExplainOptions, explained
+from pykueue.cli.snapshot import connect
+from pykueue.ports.transport import ApiRequest, Transport
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/01-leaderworkerset"
+QUEUE = {"kueue.x-k8s.io/queue-name": "team-queue"}
 
 
-async def play() -> list[str]:
-    """Scale the example beyond its quota, and explain all of its groups."""
-    async with EmbeddedCluster.start(UpOptions(memory=True, port=0, files=(EXAMPLE,))) as cluster:
-        path = LEADER_WORKER_SET.path("default", "llama", "scale")
-        body = {"spec": {"replicas": 4}}
-        await cluster.transport.request(ApiRequest("PATCH", path, {}, body, "application/merge-patch+json"))
+class Cluster:
+    """One `pykueue up`, and commands against it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kubeconfig = folder / "kubeconfig"
+        args = ["--memory", "--port", "0", "--kubeconfig", self.kubeconfig, "-f", EXAMPLE]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pykueue.cli.main", "up", *map(str, args)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith("Ready after")
+
+    def explain(self, *args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pykueue.cli.main", "explain", *args, "--kubeconfig", str(self.kubeconfig)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def json(self, *args: str) -> dict[str, Any]:
+        done = self.explain(*args, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def request(self, method: str, kind: Kind, name: str = "", body: Any = None, subresource: str = "") -> Any:
+
+        async def ask() -> Any:
+            transport = connect(self.kubeconfig)
+            try:
+                content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+                path = kind.path("default", name, subresource)
+                return await transport.request(ApiRequest(method, path, {}, body, content))
+            finally:
+                await transport.close()
+
+        return asyncio.run(ask())
+
+    def until_admitted(self, n_admitted: int, n_workloads: int) -> None:
         for _ in range(400):
-            listed = (await cluster.transport.request(ApiRequest("GET", WORKLOAD.path("default"))))["items"]
-            if len(listed) == 4 and sum(is_condition_true(w, "Admitted") for w in listed) == 3:
-                break
-            await asyncio.sleep(0.05)
-        found = await explanations(cluster.transport, ExplainOptions("lws", "llama"))
-        with pytest.raises(NotFound, match="no Workload of job default/none"):
-            await explanations(cluster.transport, ExplainOptions("job", "none"))
-        return [explanation_text(key, told) for key, told in found]
+            listed = self.request("GET", WORKLOAD)["items"]
+            if len(listed) == n_workloads and sum(is_condition_true(w, "Admitted") for w in listed) == n_admitted:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{n_admitted} of {n_workloads} Workloads were expected to be admitted")
 
 
-def test_the_group_that_waits_is_told_what_would_admit_it() -> None:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The example scaled to four groups, of which three fit, and a Job and a Deployment that wait behind."""
+    found = Cluster(tmp_path_factory.mktemp("explain"))
+    try:
+        found.request("PATCH", LEADER_WORKER_SET, "llama", {"spec": {"replicas": 4}}, "scale")
+        found.until_admitted(3, 4)
+        container = {"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}
+        spec = {"restartPolicy": "Never", "containers": [container]}
+        template = {"metadata": {"labels": {"app": "d"}}, "spec": spec}
+        job = {"metadata": {"name": "j", "labels": QUEUE}, "spec": {"parallelism": 1, "template": template}}
+        found.request("POST", JOB, body={"apiVersion": "batch/v1", "kind": "Job", **job})
+        template = {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [container]}}
+        deployment = {"selector": {"matchLabels": {"app": "d"}}, "replicas": 2, "template": template}
+        meta = {"name": "d", "labels": QUEUE}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": deployment}
+        found.request("POST", DEPLOYMENT, body=body)
+        found.until_admitted(3, 7)
+        yield found
+    finally:
+        found.process.terminate()
+        found.process.communicate()
+
+
+def test_the_group_that_waits_is_told_what_would_admit_it(cluster: Cluster) -> None:
     """Three groups are admitted; the fourth is told who holds the quota, and that 500m more would do."""
-    pages = asyncio.run(play())
-    assert sum(": Admitted\n" in page for page in pages) == 3
-    (waiting,) = (page for page in pages if ": Admitted\n" not in page)
-    assert "number 1 in its queue" in waiting
-    assert "held: 500m by default/leaderworkerset-llama-" in waiting
-    assert "500m more cpu in flavor on-demand" in waiting
+    pages = cluster.explain("lws", "llama").stdout.split("\n\n")
+    assert sum(": Admitted (" in page for page in pages) == 3
+    (waiting,) = (page for page in pages if ": Admitted (" not in page)
+    assert "number 1 of 4 in its queue" in waiting
+    assert "held: cpu 500m by default/leaderworkerset-llama-" in waiting
+    assert "500m more cpu in flavor on-demand as nominal quota of ClusterQueue serving" in waiting
+
+
+def test_the_same_as_json(cluster: Cluster) -> None:
+    """The shape is told in `core/explain/facts.py`."""
+    told = cluster.json("job", "j")
+    assert (told["version"], told["queue"]) == ("v1", None)
+    (workload,) = told["workloads"]
+    assert workload["workload"].startswith("default/job-j-")
+    assert (workload["waiting"], workload["reason"]) == (4, "WaitingForQuota")
+    assert workload["lastTried"]["reason"] == "WaitingForQuota"
+    quota, stop = workload["remedies"]
+    assert (quota["kind"], stop["kind"]) == ("AddQuota", "StopWorkloads")
+    # Which of those that were made in one second is first, their UIDs decide; everybody ahead gets its share.
+    assert quota["goesFirst"] == workload["ahead"]
+    share = 1000 + sum(500 if "leaderworkerset" in name else 1000 for name in workload["ahead"])
+    (more,) = quota["quotas"]
+    assert (more["flavor"], parse_quantity(more["add"]).milli) == ("on-demand", share)
+
+
+def test_each_pod_of_a_deployment(cluster: Cluster) -> None:
+    """Its pods are Workloads of their own; each is found by its own name too."""
+    told = cluster.json("deploy", "d")["workloads"]
+    assert len(told) == 2
+    name = told[0]["workload"].removeprefix("default/")
+    assert cluster.json("wl", f"default/{name}")["workloads"][0]["workload"] == told[0]["workload"]
+
+
+def test_a_queue(cluster: Cluster) -> None:
+    """Who waits, in order, and why the first does."""
+    told = cluster.json("localqueue", "team-queue")["queue"]
+    assert [line["position"] for line in told["waiting"]] == [1, 2, 3, 4]
+    assert told["head"]["workload"] == told["waiting"][0]["workload"]
+    page = cluster.explain("cq", "serving", "--limit", "1").stdout
+    assert "ClusterQueue serving: active" in page
+    assert "... and 3 more (--limit)" in page
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (("job", "none"), 1, 'pykueue: jobs.batch "none" not found'),
+        (("workload", "x/none"), 1, "pykueue: Workload x/none was not found"),
+        (("cq", "none"), 1, "pykueue: ClusterQueue none was not found"),
+        (("lq", "none"), 1, "pykueue: LocalQueue default/none was not found"),
+        (("podgroup", "none"), 1, "pykueue: pod group default/none was not found"),
+        (("frob", "x"), 2, "'frob' is none of workload, "),
+    ],
+)
+def test_what_is_not_there(cluster: Cluster, args: tuple[str, ...], code: int, text: str) -> None:
+    """Exit 1 for an object, 2 for a kind."""
+    done = cluster.explain(*args)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr
+
+
+def test_nothing_is_written(cluster: Cluster) -> None:
+    """Every request is a GET."""
+
+    methods: set[str] = set()
+
+    class Watched:
+        """A transport that notes methods."""
+
+        def __init__(self, inner: Transport) -> None:
+            self._inner = inner
+
+        async def request(self, request: ApiRequest) -> Any:
+            methods.add(request.method)
+            return await self._inner.request(request)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+    async def ask() -> None:
+        transport = connect(cluster.kubeconfig)
+        try:
+            for kind, name in (("lws", "llama"), ("deploy", "d"), ("cq", "serving")):
+                await explained(Watched(transport), ExplainOptions(kind, name))  # type: ignore[arg-type]
+        finally:
+            await transport.close()
+
+    asyncio.run(ask())
+    assert methods == {"GET"}

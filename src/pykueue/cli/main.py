@@ -96,21 +96,52 @@ def demo(fast: bool) -> None:
     _run(run_demo(pause_s=0.0 if fast else 1.0))
 
 
+class _Explainable(click.ParamType[str]):
+    """A kind that can be explained, by any name that `kubectl` takes; the list is known where the work is done."""
+
+    name = "kind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name in lower case."""
+        from pykueue.cli.explain import SUBJECTS
+
+        name = str(value).lower()
+        if name not in SUBJECTS:
+            self.fail(f"{value!r} is none of {', '.join(SUBJECTS)}", param, ctx)
+        return name
+
+
+_KUBECONFIG = click.option(
+    "--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
+    help="Which cluster. [default: in-cluster account, $KUBECONFIG, ~/.kube/config]",
+)  # fmt: skip
+_CONFIG = click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The manager's Configuration, if it is not the shipped one.",
+)  # fmt: skip
+
+
 @cli.command()
-@click.argument("kind", type=click.Choice(["workload", "lws", "leaderworkerset", "job", "statefulset", "pod"]))
+@click.argument("kind", type=_Explainable())
 @click.argument("name")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the object.")
-@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
-              help="Which cluster. [default: in-cluster account, $KUBECONFIG, ~/.kube/config]")  # fmt: skip
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="The manager's Configuration, if it is not the shipped one.")  # fmt: skip
+@_KUBECONFIG
+@_CONFIG
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(0), help="How many of a queue's Workloads are listed."
+)
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the answer."
 )
 def explain(kind: str, name: str, **options: Any) -> None:
-    """Tell why a Workload waits: who is ahead, what is asked, free and held, what wakes it, what would admit it.
+    """Tell why a Workload or a queue is where it is, and the smallest changes that would admit it.
 
-    NAME may be NAMESPACE/NAME. For an owner (lws, job, ...) all of its Workloads are explained. Nothing is written.
+    KIND is workload, localqueue, clusterqueue, pod, podgroup, or a kind of job (job, lws, statefulset, deployment); NAME may be
+    NAMESPACE/NAME. Of a job all of its Workloads are explained: who is ahead, what is asked, free, borrowable, lent and held in each
+    flavor, which rule says no, who was considered for preemption, when it was last tried and what wakes it. Each remedy is proved: the
+    decision is made again with it, on a copy. Of a queue it is told who waits in which order, and why the first does not start.
+
+    Nothing is written, and no manager is asked: it works wherever the API server can be read.
     """
     from pykueue.cli.explain import ExplainOptions
     from pykueue.cli.explain import explain as run_explain

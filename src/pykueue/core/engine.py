@@ -32,7 +32,7 @@ from pykueue.api.v1beta2 import (
 )
 from pykueue.core.cache.clusterqueue import ClusterQueueState
 from pykueue.core.engine_state import EngineState, local_queue_of
-from pykueue.core.explain import Explanation, explain
+from pykueue.core.explain.explainer import Explainer
 from pykueue.core.features import Gate
 from pykueue.core.queue.heads import Pending
 from pykueue.core.scheduler.assumed import as_admitted, was_released
@@ -295,16 +295,13 @@ class AdmissionEngine(EngineState):
         self._changed = ({}, {}, {}, {})
         return Changed(tuple(sorted(queues)), tuple(sorted(locals_)), tuple(sorted(cohorts)), tuple(sorted(workloads)))
 
-    def explain_workload(self, key: ObjectKey, now: Instant) -> Explanation | None:
-        """Why a Workload is where it is; None if it is not known."""
-        workload = self._workloads.get(key)
-        if workload is None:
-            return None
-        home = self._queues.home(key)
-        waiting = self._queues.queue(home) if home is not None else None
-        return explain(
-            workload, self.admissibility(workload), self._cache, waiting, self._make_cycle().nominator, now=now
-        )
+    def explainer(self, now: Instant) -> Explainer:
+        """Answers why Workloads and queues are where they are; see `core/explain`."""
+        return Explainer(
+            self._cache, self._queues, self._workloads, self._features, self._make_cycle, self.admissibility,
+            lambda queue: self.cluster_queue_status(queue) if isinstance(queue, str) else self.local_queue_status(queue),
+            tuple(self._not_ready), now,
+        )  # fmt: skip
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,8 @@ class JobIntegration(abc.ABC):
     name: ClassVar[str]
     """Framework name, as in the configuration."""
     kind: ClassVar[Kind]
+    short_names: ClassVar[Sequence[str]] = ()
+    """What `kubectl` calls the kind for short."""
     hold: ClassVar[Hold]
     templates: ClassVar[Sequence[Template]]
 

@@ -22,6 +22,7 @@ class Deployment(JobIntegration):
 
     name = "deployment"
     kind = DEPLOYMENT
+    short_names = ("deploy",)
     hold = GatedPods(grouped=False)
     templates = (TEMPLATE,)
 

@@ -39,6 +39,7 @@ class LeaderWorkerSet(PodSetOwner):
 
     name = "leaderworkerset.x-k8s.io/leaderworkerset"
     kind = LEADER_WORKER_SET
+    short_names = ("lws",)
     hold = GatedPods(set_label=SET_NAME_LABEL)
     templates = (LEADER, WORKER)
 

@@ -27,6 +27,7 @@ class StatefulSet(PodSetOwner):
 
     name = "statefulset"
     kind = STATEFUL_SET
+    short_names = ("sts",)
     hold = GatedPods()
     templates = (TEMPLATE,)
     on_hold_at_zero = True

@@ -71,17 +71,3 @@ def test_preemption_names_its_victim() -> None:
         "preemptor path: /standalone; preemptee path: /standalone"
     )
     assert pendings(result)["wl-in"].message.endswith("2 more needed. Pending the preemption of 1 workload(s)")
-
-
-def test_explanation_proves_its_remedy() -> None:
-    """The explanation of a waiting Workload names the least quota that admits it."""
-    world = World()
-    world.queue("cq", "f:4")
-    world.workload("a", "cq", "3", at="f")
-    world.workload("b", "cq", "2")
-    world.settle()
-    told = world.engine.explain_workload(world.workloads["b"].key, world.now)
-    assert told is not None
-    assert told.remedy == ({"flavor": "f", "resource": "cpu", "add": "1"},)
-    assert told.attempts[0]["resources"][0]["holders"] == [{"workload": "ns/a", "clusterQueue": "cq", "amount": "3"}]
-    assert world.engine.cluster_queue_status("cq").reserving == 1  # type: ignore[union-attr]

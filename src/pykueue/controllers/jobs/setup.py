@@ -1,4 +1,4 @@
-"""The explicit list of the job side's reconcilers; there is no other registry.
+"""The reconcilers of the job side, of every integration in `integrations/registry.py` by how its jobs are held.
 
 Source: jobs.md §1.
 """
@@ -14,15 +14,13 @@ from pykueue.controllers.jobs.slice_pods import SlicePodReconciler
 from pykueue.controllers.jobs.suspended import SuspendedJobReconciler
 from pykueue.core.features import Gate
 from pykueue.integrations.base import PodSetOwner
-from pykueue.integrations.job import Job
-from pykueue.integrations.leaderworkerset import LeaderWorkerSet
+from pykueue.integrations.registry import INTEGRATIONS
 from pykueue.integrations.settings import POD_FRAMEWORK, JobSettings
-from pykueue.integrations.statefulset import StatefulSet
 from pykueue.integrations.suspended import SuspendedJob
 from pykueue.ports.reconcile import Reconciler
 
-SETS: Sequence[PodSetOwner] = (LeaderWorkerSet(), StatefulSet())
-SUSPENDED: Sequence[SuspendedJob] = (Job(),)
+SETS: Sequence[PodSetOwner] = [i for i in INTEGRATIONS if isinstance(i, PodSetOwner)]
+SUSPENDED: Sequence[SuspendedJob] = [i for i in INTEGRATIONS if isinstance(i, SuspendedJob)]
 
 
 def job_reconcilers(settings: JobSettings) -> Sequence[Reconciler]:

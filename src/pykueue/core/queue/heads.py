@@ -127,9 +127,7 @@ class PendingQueue:
 
     def ordered(self) -> list[Pending]:
         """Everything that waits, in queue order (§13.5)."""
-        return sorted(
-            self._items.values(), key=lambda item: self._queue_key(item.info.local_queue, self._key(item.info))
-        )
+        return sorted(self._items.values(), key=self._place)
 
     def items(self) -> Iterable[Pending]:
         """Everything that waits, in no order that means anything."""
@@ -289,6 +287,9 @@ class PendingQueue:
 
     def _key(self, info: Info) -> OrderKey:
         return order_key(info, is_sticky=self._sticky is not None and self._sticky[0] == info.key)
+
+    def _place(self, item: Pending) -> QueueKey:
+        return self._queue_key(item.info.local_queue, item.order if item.order is not None else self._key(item.info))
 
     def _queue_key(self, local_queue: ObjectKey, order: OrderKey) -> QueueKey:
         return (0.0 if self._usage_of is None else self._usage_of(local_queue), order)

@@ -24,7 +24,7 @@ from pykueue.core.scheduler.preemption.classical import classical_targets
 from pykueue.core.scheduler.preemption.fair_sharing import fair_targets
 from pykueue.core.workload.info import Info
 
-_TEXTS: Mapping[Reason, str] = {
+TEXTS: Mapping[Reason, str] = {
     Reason.IN_CLUSTER_QUEUE: "prioritization in the ClusterQueue",
     Reason.IN_COHORT_RECLAMATION: "reclamation within the cohort",
     Reason.IN_COHORT_FAIR_SHARING: "Fair Sharing within the cohort",
@@ -104,7 +104,7 @@ def preemption_message(preemptor: Info, preemptor_path: str, victim_path: str, r
     uid = preemptor.uid or "UNKNOWN"
     job_uid = preemptor.workload.metadata.labels.get(Label.JOB_UID) or "UNKNOWN"
     return (
-        f"Preempted to accommodate a workload (UID: {uid}, JobUID: {job_uid}) due to {_TEXTS[reason]}; "
+        f"Preempted to accommodate a workload (UID: {uid}, JobUID: {job_uid}) due to {TEXTS[reason]}; "
         f"preemptor path: {preemptor_path}; preemptee path: {victim_path}"
     )
 

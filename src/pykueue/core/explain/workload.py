@@ -1,0 +1,213 @@
+"""Why one Workload is where it is.
+
+Source: scheduling.md §5.3, §6.5, §10, §13.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pykueue.api.constants import Annotation, Reason, WorkloadCondition
+from pykueue.api.instant import Instant, format_time
+from pykueue.api.v1beta2 import Workload
+from pykueue.core.cache.clusterqueue import ClusterQueueState
+from pykueue.core.explain.amounts import attempt_facts
+from pykueue.core.explain.facts import LastTried, WorkloadExplanation
+from pykueue.core.explain.remedies import find_remedies
+from pykueue.core.explain.victims import considered
+from pykueue.core.explain.what_if import Answer, WhatIf
+from pykueue.core.features import Features, Gate
+from pykueue.core.queue.heads import Pending, PendingQueue
+from pykueue.core.scheduler.assignment import Mode
+from pykueue.core.scheduler.cycle import Cycle
+from pykueue.core.scheduler.entry import Status
+from pykueue.core.views import Admissibility
+from pykueue.core.workload.lifecycle import has_quota, is_finished, waits_for_replacement
+from pykueue.core.workload.requeue import backoff_until, is_backoff_over
+
+AHEAD_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an explanation is made from.
+
+    Attributes:
+        make_cycle: the scheduler; a new one for each question.
+        features: gates in force.
+        cluster_queue: that the Workload's LocalQueue leads to; empty if it leads nowhere.
+        waiting: the queue of the ClusterQueue; None if there is none.
+        order: everybody in it, in order; empty if the Workload is not one of them.
+        not_ready: admitted Workloads whose pods are awaited before anybody else is admitted.
+        now: Instant (µs).
+    """
+
+    make_cycle: Callable[[], Cycle]
+    features: Features
+    cluster_queue: str
+    waiting: PendingQueue | None
+    order: Sequence[Pending]
+    not_ready: Sequence[str]
+    now: Instant
+
+
+def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> WorkloadExplanation:
+    """Tell why a Workload is where it is."""
+    told = WorkloadExplanation(
+        workload=str(workload.key),
+        local_queue=f"{workload.metadata.namespace}/{workload.spec.queue_name}",
+        cluster_queue=scene.cluster_queue,
+        state="",
+        reason="",
+        message="",
+        last_tried=_last_tried(workload),
+    )
+    settled = _settled(workload, told)
+    if settled is not None:
+        return settled
+    item = scene.waiting.get(workload.key) if scene.waiting is not None else None
+    if facts.blocked is not None:
+        rule, text = facts.blocked
+        wakes = (f"the end of this: {text}",)
+        return msgspec.structs.replace(told, state="Blocked", reason=rule.value, message=text, wakes_on=wakes)
+    if scene.waiting is None or item is None:
+        reason, message, wakes_on = _gate(workload, scene.features)
+        return msgspec.structs.replace(told, state="Gated", reason=reason, message=message, wakes_on=(wakes_on,))
+    is_parked = scene.waiting.is_parked(workload.key)
+    return _explain_waiting(item, msgspec.structs.replace(told, state="Parked" if is_parked else "Pending"), scene)
+
+
+def _explain_waiting(item: Pending, told: WorkloadExplanation, scene: Scene) -> WorkloadExplanation:
+    position = scene.order.index(item)
+    ahead = scene.order[:position]
+    cycle = scene.make_cycle()
+    cache = cycle.nominator.cache
+    queue = cache.queue(item.info.cluster_queue)
+    told = msgspec.structs.replace(
+        told,
+        position=position + 1,
+        waiting=len(scene.order),
+        ahead=tuple(str(other.info.key) for other in ahead[:AHEAD_MAX]),
+    )
+    if queue is None:
+        return told
+    what_if = WhatIf(item, queue, ahead, scene.make_cycle, now=scene.now)
+    answer = what_if.ask()
+    entry = answer.entry
+    # Alone it may fit; then it matters what those ahead leave.
+    in_order = what_if.ask(with_ahead=True) if answer.is_admitted and what_if.has_ahead else answer
+    reason, message = _verdict(answer, in_order, is_strict=queue.spec.spec.queueing_strategy == "StrictFIFO")
+    told = msgspec.structs.replace(told, reason=reason, message=message, wakes_on=_wakes(item, queue, in_order, scene))
+    if entry.assignment is None:
+        return told
+    who = considered(entry, cycle)
+    return msgspec.structs.replace(
+        told,
+        attempts=attempt_facts(entry.assignment, queue, cache),
+        victims=who.victims,
+        victims_note=who.note,
+        # Nothing admits it before its backoff is over.
+        remedies=find_remedies(what_if, in_order, cache) if is_backoff_over(item.info.workload, scene.now) else (),
+    )
+
+
+def _last_tried(workload: Workload) -> LastTried | None:
+    """The last word of the scheduler, as far as the condition tells; its time moves with the status alone."""
+    reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
+    if reserved is None:
+        return None
+    return LastTried(reserved.last_transition_time, reserved.reason, reserved.message, "condition")
+
+
+def _settled(workload: Workload, told: WorkloadExplanation) -> WorkloadExplanation | None:
+    """Of a Workload that is over, or has quota."""
+    if is_finished(workload):
+        state = WorkloadCondition.FINISHED
+    elif workload.is_true(WorkloadCondition.ADMITTED):
+        state = WorkloadCondition.ADMITTED
+    elif has_quota(workload):
+        state = WorkloadCondition.QUOTA_RESERVED
+    else:
+        return None
+    admission = workload.status.admission
+    condition = workload.condition(state)
+    told = msgspec.structs.replace(
+        told,
+        state=state.value,
+        cluster_queue=admission.cluster_queue if admission is not None else told.cluster_queue,
+        reason=condition.reason if condition is not None else "",
+        message=condition.message if condition is not None else "",
+    )
+    if state is not WorkloadCondition.QUOTA_RESERVED:
+        return told
+    waiting = [check for check in workload.status.admission_checks if check.state != "Ready"]
+    return msgspec.structs.replace(
+        told, wakes_on=tuple(f"admission check {check.name}, which is {check.state}" for check in waiting)
+    )
+
+
+def _gate(workload: Workload, features: Features) -> tuple[str, str, str]:
+    """Reason, message, and what lets the Workload queue, of one that does not though its queue is there."""
+    gated_by = workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY)
+    reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
+    if not workload.spec.active:
+        return "Deactivated", "spec.active is false", "spec.active set to true"
+    if features[Gate.ADMISSION_GATED_BY] and gated_by:
+        annotation = Annotation.ADMISSION_GATED_BY.value
+        return "AdmissionGated", f"it is gated by {gated_by}", f"the annotation {annotation} taken away"
+    if reserved is not None and reserved.reason == Reason.ON_HOLD:
+        return "OnHold", reserved.message, "its job wanting pods again"
+    if waits_for_replacement(workload):
+        return "WaitingForReplacementPods", "pods of its group have failed", "new pods in their place"
+    return "AdmissionGated", "it is not queued", "a change of the Workload itself"
+
+
+def _verdict(alone: Answer, in_order: Answer, *, is_strict: bool) -> tuple[str, str]:
+    """The rule that says no and what it says, or that only the order does."""
+    if in_order.is_admitted:
+        return "", "it fits now, and waits for its turn"
+    if not alone.is_admitted:
+        return alone.entry.reason.value, alone.entry.message
+    first, blocker = in_order.goes_first, in_order.entry.info.key
+    if in_order.is_blocked and is_strict:
+        return "", f"it fits, but {blocker}, which is ahead in the StrictFIFO queue, does not"
+    rest = f" and {len(first) - 1} more" if len(first) > 1 else ""
+    return (
+        "",
+        f"it fits, but those ahead are served first, as {first[0]}{rest}" if first else "it fits, but many are ahead",
+    )
+
+
+def _wakes(item: Pending, queue: ClusterQueueState, answer: Answer, scene: Scene) -> tuple[str, ...]:
+    """What makes the scheduler look again."""
+    until = backoff_until(item.info.workload)
+    if until is None:
+        return ("the end of its backoff (condition Requeued)",)
+    if until > scene.now:
+        return (f"the end of its backoff, at {format_time(until)}",)
+    if waits_for_replacement(item.info.workload):
+        return ("new pods in the place of those that failed",)
+    if answer.is_admitted:
+        return ("its turn: each cycle looks at the head of every ClusterQueue",)
+    if answer.entry.status is Status.BLOCKED:
+        return tuple(f"the pods of {key} being ready" for key in scene.not_ready)
+    tree = queue.node.tree.root
+    where = f"cohort {tree.name}" if tree.is_cohort else f"ClusterQueue {queue.name}"
+    own = ("a change of the Workload itself",)
+    assignment = answer.entry.assignment
+    if assignment is not None and assignment.mode is Mode.NO_FIT and assignment.no_fit_reason in _BY_QUOTA_ALONE:
+        return (f"a change of quota or flavors in {where}", *own)
+    places = ("a node that comes, changes or gets free",) if answer.entry.reason in _BY_PLACES else ()
+    return (
+        f"a Workload of {where} finishing, shrinking or losing its quota",
+        f"a change of quota, flavors or checks in {where}",
+        *places,
+        *own,
+    )
+
+
+_BY_QUOTA_ALONE = (Reason.EXCEEDS_MAX_QUOTA, Reason.NO_MATCHING_FLAVOR)
+_BY_PLACES = (Reason.TOPOLOGY_PLACEMENT_FAILED,)

@@ -1,0 +1,138 @@
+"""What an explanation promises is what the engine does, and to ask changes nothing.
+
+The twin is the engine itself in another world: with the remedy carried out there, a run to the end must admit the Workload; with less than the
+remedy it must not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pykueue.core.explain.facts import AddQuota, FewerPods, StopWorkloads, WorkloadExplanation
+from support.world import World
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A ClusterQueue of one cohort: quotas of two flavors, what is held of them, who waits (pods × cpu, priority)."""
+
+    nominal: tuple[int, int]
+    limits: tuple[int | None, int | None]
+    held: tuple[tuple[str, int, int], ...]
+    waiting: tuple[tuple[int, int, int], ...]
+    strict: bool
+
+
+def queues(n_waiting: int, n_held: int = 3) -> st.SearchStrategy[Queue]:
+    small = st.integers(0, 4)
+    return st.builds(
+        Queue,
+        nominal=st.tuples(small, small),
+        limits=st.tuples(st.none() | small, st.none() | small),
+        held=st.lists(st.tuples(st.sampled_from("fg"), st.integers(1, 3), small), max_size=n_held).map(tuple),
+        waiting=st.lists(
+            st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 2)),
+            min_size=min(1, n_waiting),
+            max_size=n_waiting,
+        ).map(tuple),
+        strict=st.booleans(),
+    )
+
+
+# Only the first queue has waiting Workloads: an explanation does not foresee what other queues of the cohort do meanwhile.
+worlds = st.tuples(queues(3), queues(0), queues(0, 1))
+
+
+def build(drawing: tuple[Queue, ...], gone: frozenset[str] = frozenset()) -> World:
+    world = World()
+    world.cohort("root", "f:1→g:0")
+    for n, queue in enumerate(drawing):
+        borrowing, lending = queue.limits
+        limits = (f" BL{borrowing}" if borrowing is not None else "") + (f" LL{lending}" if lending is not None else "")
+        quotas = "→".join(f"{flavor}:{nominal}{limits}" for flavor, nominal in zip("fg", queue.nominal, strict=True))
+        world.queue(f"q{n}", quotas, "root", strict=queue.strict)
+        for i, (flavor, cpu, priority) in enumerate(queue.held):
+            if f"ns/q{n}-held-{i}" not in gone:
+                world.workload(f"q{n}-held-{i}", f"q{n}", str(cpu), priority, at=flavor)
+        for i, (count, cpu, priority) in enumerate(queue.waiting):
+            world.workload(f"q{n}-waits-{i}", f"q{n}", f"{count}×{cpu}", priority, t=i)
+    return world
+
+
+def explanations(world: World) -> dict[str, WorkloadExplanation]:
+    explainer = world.engine.explainer(world.now)
+    found = {name: explainer.workload(workload.key) for name, workload in world.workloads.items() if "waits" in name}
+    return {name: told for name, told in found.items() if told is not None}
+
+
+def admits(world: World, name: str) -> bool:
+    world.settle()
+    return name in world.holds()
+
+
+def with_quota(drawing: tuple[Queue, ...], remedy: AddQuota, less: int = 0) -> tuple[Queue, ...]:
+    more = {q.flavor: int(q.add) for q in remedy.quotas}
+    first = next(iter(more))
+    more[first] -= less
+    nominal = tuple(n + more.get(flavor, 0) for flavor, n in zip("fg", drawing[0].nominal, strict=True))
+    return (replace(drawing[0], nominal=nominal), *drawing[1:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds)
+def test_remedies_do_what_they_say(drawing: tuple[Queue, ...]) -> None:
+    """The quota that is added, the Workloads that end, the pods that are fewer: each admits, and less does not."""
+    for name, told in explanations(build(drawing)).items():
+        for remedy in told.remedies:
+            match remedy:
+                case AddQuota(if_first=False):
+                    assert admits(build(with_quota(drawing, remedy)), name)
+                    assert not admits(build(with_quota(drawing, remedy, less=1)), name)
+                case StopWorkloads(if_first=False):
+                    gone = frozenset(remedy.workloads)
+                    assert admits(build(drawing, gone), name)
+                    assert not any(admits(build(drawing, gone - {one}), name) for one in gone)
+                case FewerPods(if_first=False):
+                    place = int(name.rpartition("-")[2])
+                    for count in range(remedy.fits, remedy.count):
+                        waiting = list(drawing[0].waiting)
+                        waiting[place] = (count, *waiting[place][1:])
+                        world = build((replace(drawing[0], waiting=tuple(waiting)), *drawing[1:]))
+                        assert admits(world, name) is (count == remedy.fits)
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds)
+def test_one_that_is_told_to_fit_fits(drawing: tuple[Queue, ...]) -> None:
+    """Only who is admitted in the end is told that it fits and waits for its turn."""
+    told = explanations(build(drawing))
+    world = build(drawing)
+    world.settle()
+    fits = {name for name, each in told.items() if each.message == "it fits now, and waits for its turn"}
+    assert fits == told.keys() & world.holds().keys()
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds, st.booleans())
+def test_to_ask_changes_nothing(drawing: tuple[Queue, ...], is_settled: bool) -> None:
+    """Every amount of every tree is as before, and the engine goes on as if it had not been asked."""
+    asked, twin = build(drawing), build(drawing)
+    if is_settled:
+        asked.settle()
+        twin.settle()
+    before = amounts(asked)
+    explanations(asked)
+    assert amounts(asked) == before
+    asked.engine.explainer(asked.now).cluster_queue("q0")
+    assert asked.settle() == twin.settle()
+    assert amounts(asked) == amounts(twin)
+
+
+def amounts(world: World) -> list[object]:
+    """All that a quota tree holds, of every queue and cohort."""
+    parts = ("nominal", "subtree", "local", "potential", "usage")
+    nodes = [node for queue in world.engine._cache.queues() for node in queue.node.lineage()]
+    return [[node.name, *(list(getattr(node, part)) for part in parts)] for node in nodes]

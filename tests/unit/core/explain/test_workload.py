@@ -1,0 +1,155 @@
+"""Where a Workload stands, and what wakes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pykueue.api.configuration.types import Configuration, WaitForPodsReady
+from pykueue.core.explain.facts import LastTried, WorkloadExplanation
+from support.world import World
+
+
+def explain(world: World, name: str) -> WorkloadExplanation:
+    told = world.engine.explainer(world.now).workload(world.workloads[name].key)
+    assert told is not None
+    return told
+
+
+def test_a_workload_that_waits() -> None:
+    """Rule, place, who is ahead, amounts with their holders, and what wakes it."""
+    world = World()
+    world.queue("cq", "f:4")
+    world.workload("a", "cq", "3", at="f")
+    world.workload("first", "cq", "2", 5)
+    world.workload("b", "cq", "2")
+    told = explain(world, "b")
+    assert (told.state, told.reason, told.position, told.waiting, told.ahead) == (
+        "Pending", "WaitingForQuota", 2, 2, ("ns/first",),
+    )  # fmt: skip
+    assert told.message == (
+        "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor f, 1 more needed"
+    )
+    (attempt,) = told.attempts
+    assert (attempt.pod_set, attempt.flavor, attempt.mode) == ("main", "f", "NO_CANDIDATES")
+    (facts,) = attempt.resources
+    assert (facts.asked, facts.free, facts.nominal, facts.used) == ("2", "1", "4", "3")
+    assert [(h.workload, h.amount) for h in facts.holders] == [("ns/a", "3")]
+    assert told.wakes_on[0] == "a Workload of ClusterQueue cq finishing, shrinking or losing its quota"
+
+
+def test_a_parked_workload() -> None:
+    """After its attempt it is parked, and nothing but an event wakes it."""
+    world = World()
+    world.queue("cq", "f:1", "co")
+    world.workload("w", "cq", "2")
+    world.settle()
+    told = explain(world, "w")
+    assert (told.state, told.reason) == ("Parked", "ExceedsMaxQuota")
+    assert told.wakes_on == ("a change of quota or flavors in cohort co", "a change of the Workload itself")
+
+
+def test_one_that_has_quota() -> None:
+    """It holds what it holds; checks that are not ready are what it waits for."""
+    world = World()
+    world.queue("cq", "f:4")
+    check = {"name": "prov", "state": "Pending", "lastTransitionTime": "2023-11-14T22:13:20Z", "message": ""}
+    world.workload("w", "cq", "2", at="f", status={"admissionChecks": [check]})
+    told = explain(world, "w")
+    assert (told.state, told.cluster_queue, told.position) == ("Admitted", "cq", None)
+    conditions = tuple(c for c in world.workloads["w"].status.conditions if c.type != "Admitted")
+    world.put(_with_status(world.workloads["w"], conditions=conditions))
+    told = explain(world, "w")
+    assert (told.state, told.wakes_on) == ("QuotaReserved", ("admission check prov, which is Pending",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "wakes_on"),
+    [
+        ({"spec": {"active": False}}, "Deactivated", "spec.active set to true"),
+        (
+            {"annotations": {"kueue.x-k8s.io/admission-gated-by": "me"}},
+            "AdmissionGated",
+            "the annotation kueue.x-k8s.io/admission-gated-by taken away",
+        ),
+        (
+            {"condition": ("WaitingForReplacementPods", "True", "x")},
+            "WaitingForReplacementPods",
+            "new pods in their place",
+        ),
+        ({"condition": ("QuotaReserved", "False", "OnHold")}, "OnHold", "its job wanting pods again"),
+    ],
+)
+def test_one_that_does_not_queue(changes: dict[str, Any], reason: str, wakes_on: str) -> None:
+    """It is told which gate is closed, and what opens it."""
+    world = World()
+    world.queue("cq", "f:4")
+    status = {}
+    if "condition" in changes:
+        type_, value, why = changes["condition"]
+        stamp = "2023-11-14T22:13:20Z"
+        status = {"conditions": [{"type": type_, "status": value, "reason": why, "lastTransitionTime": stamp}]}
+    metadata = {"annotations": changes["annotations"]} if "annotations" in changes else {}
+    workload = world.workload("w", "cq", "1", status=status, metadata=metadata)
+    if "spec" in changes:
+        world.put(_with_spec(workload, **changes["spec"]))
+    told = explain(world, "w")
+    assert (told.state, told.reason, told.wakes_on) == ("Gated", reason, (wakes_on,))
+
+
+def test_a_queue_that_is_not_there() -> None:
+    """It is blocked, by what is told."""
+    world = World()
+    world.workload("w", "nowhere", "1")
+    told = explain(world, "w")
+    assert (told.state, told.reason, told.message) == ("Blocked", "Misconfigured", "LocalQueue nowhere doesn't exist")
+
+
+def test_pods_that_are_awaited() -> None:
+    """Where admission waits for pods, it is told for whose."""
+    config = Configuration(wait_for_pods_ready=WaitForPodsReady(block_admission=True))
+    world = World(config)
+    world.queue("cq", "f:4")
+    world.workload("a", "cq", "1", at="f")
+    world.workload("b", "cq", "1")
+    told = explain(world, "b")
+    assert told.reason == "WaitingForPodsReady"
+    assert told.wakes_on == ("the pods of ns/a being ready",)
+    assert told.remedies == ()
+
+
+def test_the_last_word_of_the_scheduler() -> None:
+    """It is the condition's."""
+    world = World()
+    world.queue("cq", "f:1")
+    stamp = "2023-11-14T22:00:00Z"
+    condition = {
+        "type": "QuotaReserved",
+        "status": "False",
+        "reason": "Pending",
+        "message": "m",
+        "lastTransitionTime": stamp,
+    }
+    world.workload("w", "cq", "2", status={"conditions": [condition]})
+    assert explain(world, "w").last_tried == LastTried(stamp, "Pending", "m", "condition")
+
+
+def test_an_unknown_workload() -> None:
+    """Nothing is known of it."""
+    world = World()
+    assert world.engine.explainer(world.now).workload(world.workload("w", "x", "1").key) is not None
+    world.delete("w")
+    assert world.engine.explainer(world.now).cluster_queue("x") is None
+
+
+def _with_status(workload: Any, **changes: Any) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(workload, status=msgspec.structs.replace(workload.status, **changes))
+
+
+def _with_spec(workload: Any, **changes: Any) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(workload, spec=msgspec.structs.replace(workload.spec, **changes))
