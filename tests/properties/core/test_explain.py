@@ -81,7 +81,7 @@ def with_quota(drawing: tuple[Queue, ...], remedy: AddQuota, less: int = 0) -> t
     return (replace(drawing[0], nominal=nominal), *drawing[1:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds)
 def test_remedies_do_what_they_say(drawing: tuple[Queue, ...]) -> None:
     """The quota that is added, the Workloads that end, the pods that are fewer: each admits, and less does not."""
@@ -104,7 +104,7 @@ def test_remedies_do_what_they_say(drawing: tuple[Queue, ...]) -> None:
                         assert admits(world, name) is (count == remedy.fits)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds)
 def test_one_that_is_told_to_fit_fits(drawing: tuple[Queue, ...]) -> None:
     """Only who is admitted in the end is told that it fits and waits for its turn."""
@@ -115,7 +115,7 @@ def test_one_that_is_told_to_fit_fits(drawing: tuple[Queue, ...]) -> None:
     assert fits == told.keys() & world.holds().keys()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(worlds, st.booleans())
 def test_to_ask_changes_nothing(drawing: tuple[Queue, ...], is_settled: bool) -> None:
     """Every amount of every tree is as before, and the engine goes on as if it had not been asked."""

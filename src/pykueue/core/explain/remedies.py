@@ -77,7 +77,7 @@ def _grow(what_if: WhatIf, flavor: str, with_ahead: bool) -> Change | None:
     for _ in range(ROUNDS_MAX):
         answer = what_if.ask(Change(quota=added), with_ahead=with_ahead)
         if answer.is_admitted:
-            return Change(quota=added)
+            return Change(quota=_shrunk(what_if, added) if answer.goes_first else added)
         assignment = answer.entry.assignment
         missing = _missing(assignment, flavor, what_if) if assignment is not None else {}
         if not missing or what_if.is_spent:
@@ -85,6 +85,22 @@ def _grow(what_if: WhatIf, flavor: str, with_ahead: bool) -> Change | None:
         for item, amount in missing.items():
             added[item] = added.get(item, 0) + amount
     return None
+
+
+def _shrunk(what_if: WhatIf, added: dict[FlavorResource, int]) -> dict[FlavorResource, int]:
+    """No more than it takes: where those ahead move to the new quota, what they leave elsewhere may do."""
+    what_if.begin()
+    for item, most in added.items():
+
+        def admits(amount: int, item: FlavorResource = item) -> bool:
+            return what_if.ask(Change(quota={**added, item: amount}), with_ahead=True).is_admitted
+
+        low, high = (0, most - 1) if admits(most - 1) else (most - 1, most)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if admits(middle) else (middle, high)
+        added[item] = high
+    return {item: amount for item, amount in added.items() if amount}
 
 
 def _missing(assignment: Assignment, flavor: str, what_if: WhatIf) -> dict[FlavorResource, int]:
