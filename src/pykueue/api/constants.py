@@ -133,13 +133,11 @@ class Reason(enum.StrEnum):
     WAIT_FOR_START = "WaitForStart"
     WAIT_FOR_RECOVERY = "WaitForRecovery"
     PREEMPTED = "Preempted"
-    FLAVOR_MIGRATION = "FlavorMigration"
     PODS_READY_TIMEOUT = "PodsReadyTimeout"
     ADMISSION_CHECK = "AdmissionCheck"
     CLUSTER_QUEUE_STOPPED = "ClusterQueueStopped"
     LOCAL_QUEUE_STOPPED = "LocalQueueStopped"
     NODE_FAILURES = "NodeFailures"
-    EVICTED_ON_MANAGER_CLUSTER = "EvictedOnManagerCluster"
     DEACTIVATED = "Deactivated"
     REACTIVATED = "Reactivated"
     BACKOFF_FINISHED = "BackoffFinished"
@@ -154,8 +152,23 @@ class Reason(enum.StrEnum):
     PODS_FAILED = "PodsFailed"
     PODS_READY = "PodsReady"
     PREEMPTION_GATED = "PreemptionGated"
+
+
+class QueueReason(enum.StrEnum):
+    """Reasons of the condition `Active` of ClusterQueues and LocalQueues."""
+
     READY = "Ready"
     STOPPED = "Stopped"
+    TERMINATING = "Terminating"
+    FLAVOR_NOT_FOUND = "FlavorNotFound"
+    ADMISSION_CHECK_NOT_FOUND = "AdmissionCheckNotFound"
+    ADMISSION_CHECK_INACTIVE = "AdmissionCheckInactive"
+    MULTIPLE_MULTIKUEUE_CHECKS = "MultipleMultiKueueAdmissionChecks"
+    MULTIKUEUE_CHECK_PER_FLAVOR = "MultiKueueAdmissionCheckAppliedPerFlavor"
+    MULTIKUEUE_WITH_PROVISIONING = "MultiKueueWithProvisioningRequest"
+    TOPOLOGY_NOT_FOUND = "TopologyNotFound"
+    CLUSTER_QUEUE_DOES_NOT_EXIST = "ClusterQueueDoesNotExist"
+    CLUSTER_QUEUE_IS_INACTIVE = "ClusterQueueIsInactive"
 
 
 class StopPolicy(enum.StrEnum):

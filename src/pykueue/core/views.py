@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pykueue.api.constants import Reason
+from pykueue.api.constants import QueueReason, Reason
 from pykueue.api.v1beta2 import AdmissionFairSharingStatus, FlavorUsage, LocalQueue, ResourceUsage
 from pykueue.core.cache.clusterqueue import ClusterQueueState, Tally
 from pykueue.core.cache.cohort import QuotaNode
@@ -66,12 +66,16 @@ class Admissibility:
 def cluster_queue_view(queue: ClusterQueueState, pending: int, *, is_fair: bool) -> QueueView:
     """Status of a ClusterQueue (§13.1, §13.2)."""
     if queue.spec.is_deleting:
-        active, reason, message = False, "Terminating", "Can't admit new workloads; clusterQueue is terminating"
+        active, reason, message = (
+            False,
+            QueueReason.TERMINATING,
+            "Can't admit new workloads; clusterQueue is terminating",
+        )
     elif queue.problems:
         texts = ", ".join(text for _, text in queue.problems)
         active, reason, message = False, queue.problems[0][0], f"Can't admit new workloads: {texts}."
     else:
-        active, reason, message = True, "Ready", "Can admit new workloads"
+        active, reason, message = True, QueueReason.READY, "Can admit new workloads"
     has_cohort = bool(queue.spec.spec.cohort_name)
     tally = queue.tally
     return QueueView(
@@ -85,12 +89,12 @@ def cluster_queue_view(queue: ClusterQueueState, pending: int, *, is_fair: bool)
 def local_queue_view(spec: LocalQueue, queue: ClusterQueueState | None, tally: Tally | None, pending: int) -> QueueView:
     """Status of a LocalQueue (§13.3)."""
     if spec.spec.stop_policy != "None":
-        active, reason, message = False, "Stopped", "LocalQueue is stopped"
+        active, reason, message = False, QueueReason.STOPPED, "LocalQueue is stopped"
     elif queue is None or not queue.is_active:
-        reason = "ClusterQueueDoesNotExist" if queue is None else "ClusterQueueIsInactive"
+        reason = QueueReason.CLUSTER_QUEUE_DOES_NOT_EXIST if queue is None else QueueReason.CLUSTER_QUEUE_IS_INACTIVE
         active, message = False, "Can't submit new workloads to clusterQueue"
     else:
-        active, reason, message = True, "Ready", "Can submit new workloads to localQueue"
+        active, reason, message = True, QueueReason.READY, "Can submit new workloads to localQueue"
     counted = tally or Tally()
     reservation = _usage(queue, counted.reservation) if queue is not None else ()
     usage = _usage(queue, counted.usage) if queue is not None else ()

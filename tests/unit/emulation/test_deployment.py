@@ -43,6 +43,11 @@ def test_deployment_runs_and_scales(cluster: Cluster) -> None:
     }
     cluster.patch(DEPLOYMENT, "site", {"spec": {"replicas": 1}}, subresource="scale")
     cluster.settle()
+    (name,) = cluster.names(REPLICA_SET)
+    assert cluster.notes("ScalingReplicaSet") == [
+        f"Deployment/site ScalingReplicaSet: Scaled up replica set {name} from 0 to 3",
+        f"Deployment/site ScalingReplicaSet: Scaled down replica set {name} from 3 to 1",
+    ]
     assert len(phases(cluster)) == 1
 
 

@@ -41,6 +41,7 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 NAME = "workload"
 BY_LOCAL_QUEUE = "localQueue"
 BY_CLUSTER_QUEUE = "clusterQueue"
+_GATED_BY = "Admission is gated by: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +269,18 @@ class WorkloadReconciler:
         if not self._features[Gate.ADMISSION_GATED_BY] or workload.is_true(WorkloadCondition.QUOTA_RESERVED):
             return PASS
         gates = workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "")
-        noted = transitions.condition_reason(workload, WorkloadCondition.QUOTA_RESERVED) == Reason.ADMISSION_GATED
-        message = f"Admission is gated by: {gates}"
+        current = workload.condition(WorkloadCondition.QUOTA_RESERVED)
+        # The scheduler gives the same reason for preemption gates, with another message.
+        is_noted = (
+            current is not None and current.reason == Reason.ADMISSION_GATED and current.message.startswith(_GATED_BY)
+        )
+        message = _GATED_BY + gates
         if gates:
-            current = workload.condition(WorkloadCondition.QUOTA_RESERVED)
-            if noted and current is not None and current.message == message:
+            if is_noted and current is not None and current.message == message:
                 return PASS
             gated = transitions.release_quota(workload, Reason.ADMISSION_GATED, message, now)
             return Step(gated, (("Normal", "AdmissionGated", f"Workload admission is gated by: {gates}"),))
-        if not noted:
+        if not is_noted:
             return PASS
         message = "AdmissionGatedBy cleared, waiting for quota reservation"
         cleared = transitions.release_quota(workload, self._pending_evaluation(), message, now)

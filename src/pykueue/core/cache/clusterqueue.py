@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pykueue.api.constants import QueueReason
 from pykueue.api.objects import ObjectKey
 from pykueue.api.quantity import parse_quantity
 from pykueue.api.v1beta2 import (
@@ -76,7 +77,7 @@ class ClusterQueueState:
     spec: ClusterQueue
     group_of: dict[str, int]
     node: QuotaNode
-    problems: tuple[tuple[str, str], ...] = ()
+    problems: tuple[tuple[QueueReason, str], ...] = ()
     generation: int = 1
     workloads: dict[ObjectKey, Info] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
@@ -334,22 +335,26 @@ class Cache:
 
     def _judge(self, queue: ClusterQueueState) -> None:
         """Find what makes a ClusterQueue inactive (§13.1), in the order of the reasons."""
-        problems: list[tuple[str, str]] = []
+        problems: list[tuple[QueueReason, str]] = []
         if queue.spec.spec.stop_policy != "None":
-            problems.append(("Stopped", "is stopped"))
+            problems.append((QueueReason.STOPPED, "is stopped"))
         missing = [name for name in queue.uses_flavors if name not in self.flavors]
         if missing:
-            problems.append(("FlavorNotFound", "references missing ResourceFlavor(s): " + ",".join(missing)))
+            problems.append(
+                (QueueReason.FLAVOR_NOT_FOUND, "references missing ResourceFlavor(s): " + ",".join(missing))
+            )
         problems += self._check_problems(queue)
         for name in queue.uses_flavors if not self.is_delegating(queue) else ():
             flavor = self.flavors.get(name)
             topology = flavor.spec.topology_name if flavor is not None else None
             if topology and topology not in self.topologies:
-                problems.append(("TopologyNotFound", f'there is no Topology "{topology}" for TAS flavor "{name}"'))
+                problems.append(
+                    (QueueReason.TOPOLOGY_NOT_FOUND, f'there is no Topology "{topology}" for TAS flavor "{name}"')
+                )
         queue.problems = tuple(problems)
 
-    def _check_problems(self, queue: ClusterQueueState) -> list[tuple[str, str]]:
-        problems: list[tuple[str, str]] = []
+    def _check_problems(self, queue: ClusterQueueState) -> list[tuple[QueueReason, str]]:
+        problems: list[tuple[QueueReason, str]] = []
         missing, inactive, multikueue, per_flavor, provisioning = [], [], [], [], []
         for name, flavors in queue.checks.items():
             check = self.checks.get(name)
@@ -366,19 +371,23 @@ class Cache:
             elif check.spec.controller_name == PROVISIONING_CONTROLLER:
                 provisioning.append(name)
         if missing:
-            problems.append(("AdmissionCheckNotFound", "references missing AdmissionCheck(s): " + _join(missing)))
+            problems.append(
+                (QueueReason.ADMISSION_CHECK_NOT_FOUND, "references missing AdmissionCheck(s): " + _join(missing))
+            )
         if inactive:
-            problems.append(("AdmissionCheckInactive", "references inactive AdmissionCheck(s): " + _join(inactive)))
+            problems.append(
+                (QueueReason.ADMISSION_CHECK_INACTIVE, "references inactive AdmissionCheck(s): " + _join(inactive))
+            )
         if len(multikueue) > 1:
             text = "Cannot use multiple MultiKueue AdmissionChecks on the same ClusterQueue, found: "
-            problems.append(("MultipleMultiKueueAdmissionChecks", text + _join(multikueue)))
+            problems.append((QueueReason.MULTIPLE_MULTIKUEUE_CHECKS, text + _join(multikueue)))
         if per_flavor:
             text = "Cannot specify MultiKueue AdmissionCheck per flavor, found: "
-            problems.append(("MultiKueueAdmissionCheckAppliedPerFlavor", text + _join(per_flavor)))
+            problems.append((QueueReason.MULTIKUEUE_CHECK_PER_FLAVOR, text + _join(per_flavor)))
         if multikueue and provisioning:
             text = "Cannot use both MultiKueue and ProvisioningRequest AdmissionChecks together, found: "
             found = f"{_join(multikueue)}, {_join(provisioning)}"
-            problems.append(("MultiKueueWithProvisioningRequest", text + found))
+            problems.append((QueueReason.MULTIKUEUE_WITH_PROVISIONING, text + found))
         return problems
 
 

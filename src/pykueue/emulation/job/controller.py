@@ -25,7 +25,9 @@ from pykueue.emulation.job.policies import (
     Tally,
     Verdict,
     backoff_left_us,
+    backoff_us,
     deadline_left_us,
+    ended_at,
     failure_action,
     verdict,
 )
@@ -195,6 +197,7 @@ def _creations(job: Obj, pods: p.JobPods, tally: Tally, n_missing: int, now: Ins
         return
     waits = [*pods.active, *(pods.terminating if get_path(job, "spec", "podReplacementPolicy") == "Failed" else ())]
     taken = {p.index_of(pod) for pod in waits}
+    taken |= {index for index in _last_failures(job, pods) if _index_backoff_us(job, pods, index, now) > 0}
     free = (
         index
         for index in range(get_path(job, "spec", "completions") or 0)
@@ -216,10 +219,16 @@ def _with_index(job: Obj, pod: dict[str, Any], index: int, pods: p.JobPods) -> d
     meta, spec = pod["metadata"], pod["spec"]
     meta["labels"] = {**meta.get("labels", {}), p.INDEX: str(index)}
     meta["annotations"] = {**meta.get("annotations", {}), p.INDEX: str(index)}
+    last = _last_failures(job, pods).get(index)
     if get_path(job, "spec", "backoffLimitPerIndex") is not None:
-        failed = [q for q in pods.every if p.index_of(q) == index and p.has_failed(job, q)]
-        counted = [p.index_failures(q) + (failure_action(job, q)[0] != "Ignore") for q in failed]
-        meta["annotations"][p.INDEX_FAILURES] = str(max(counted, default=0))
+        counted, ignored = (0, 0) if last is None else (p.index_failures(last), p.index_ignored(last))
+        if last is not None and failure_action(job, last)[0] == "Ignore":
+            ignored += 1
+        elif last is not None:
+            counted += 1
+        meta["annotations"][p.INDEX_FAILURES] = str(counted)
+        if ignored:
+            meta["annotations"][p.INDEX_IGNORED] = str(ignored)
     spec["hostname"] = f"{objects.name(job)}-{index}"
     source = {"fieldRef": {"fieldPath": f"metadata.labels['{p.INDEX}']"}}
     variable = {"name": "JOB_COMPLETION_INDEX", "valueFrom": source}
@@ -325,10 +334,33 @@ def _backoff_us(job: Obj, pods: p.JobPods, now: Instant) -> int:
     return backoff_left_us(failed, succeeded, now)
 
 
+def _last_failures(job: Obj, pods: p.JobPods) -> dict[int, Obj]:
+    """The failed pod of each index that has had the most failures before it, of a Job with a limit per index."""
+    last: dict[int, Obj] = {}
+    if not p.is_indexed(job) or get_path(job, "spec", "backoffLimitPerIndex") is None:
+        return last
+    for pod in pods.every:
+        index = p.index_of(pod)
+        if index is None or not p.has_failed(job, pod):
+            continue
+        if index not in last or p.failures_before(pod) > p.failures_before(last[index]):
+            last[index] = pod
+    return last
+
+
+def _index_backoff_us(job: Obj, pods: p.JobPods, index: int, now: Instant) -> int:
+    """How long the index rests after its last failure; each of a Job's indexes by itself."""
+    last = _last_failures(job, pods).get(index)
+    if last is None:
+        return 0
+    return max(0, ended_at(last, now) + backoff_us(p.failures_before(last) + 1) - now)
+
+
 def _wake_us(job: Obj, pods: p.JobPods, decided: Verdict | None, now: Instant) -> int | None:
     if decided is not None or get_path(job, "spec", "suspend"):
         return None
-    waits = [left for left in (deadline_left_us(job, now), _backoff_us(job, pods, now)) if left]
+    resting = [_index_backoff_us(job, pods, index, now) for index in _last_failures(job, pods)]
+    waits = [left for left in (deadline_left_us(job, now), _backoff_us(job, pods, now), *resting) if left]
     return min(waits, default=None)
 
 

@@ -132,8 +132,22 @@ def format_indexes(indexes: Iterable[int]) -> str:
 
 
 def index_failures(pod: Obj) -> int:
-    """Failures of the pod's index before this pod."""
-    text = objects.annotations(pod).get(INDEX_FAILURES, "0")
+    """Failures of the pod's index before this pod that count."""
+    return _number(pod, INDEX_FAILURES)
+
+
+def index_ignored(pod: Obj) -> int:
+    """Failures of the pod's index before this pod that a policy ignores."""
+    return _number(pod, INDEX_IGNORED)
+
+
+def failures_before(pod: Obj) -> int:
+    """All failures of the pod's index before this pod."""
+    return index_failures(pod) + index_ignored(pod)
+
+
+def _number(pod: Obj, annotation: str) -> int:
+    text = objects.annotations(pod).get(annotation, "0")
     return int(text) if text.isdigit() else 0
 
 

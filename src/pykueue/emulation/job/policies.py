@@ -85,9 +85,10 @@ def failure_action(job: Obj, pod: Obj) -> tuple[str, str]:
 
 
 def deadline_left_us(job: Obj, now: Instant) -> int | None:
-    """Time until the active deadline; None without one, or while it does not run."""
+    """Time until the active deadline; None without one, or while it does not run: suspended, or not seen to run again."""
     seconds, start = get_path(job, "spec", "activeDeadlineSeconds"), get_path(job, "status", "startTime")
-    if seconds is None or not start or get_path(job, "spec", "suspend"):
+    rests = get_path(job, "spec", "suspend") or objects.is_condition_true(job, "Suspended")
+    if seconds is None or not start or rests:
         return None
     return int(parse_time(start) + seconds * SECOND_US - now)
 
@@ -209,10 +210,14 @@ def ended_at(pod: Obj, now: Instant) -> Instant:
 
 
 def backoff_left_us(failed: Sequence[Obj], succeeded: Sequence[Obj], now: Instant) -> int:
-    """How long no new pods are made: 10 s after the first failure since the last success, doubled each time, 10 min at most."""
+    """How long no new pods are made after the last failure, by the number of failures since the last success."""
     last_success = max((ended_at(pod, now) for pod in succeeded), default=Instant(0))
     ends = [at for pod in failed if (at := ended_at(pod, now)) > last_success]
     if not ends:
         return 0
-    delay_us = min(10 * SECOND_US << min(len(ends) - 1, 10), 600 * SECOND_US)
-    return max(0, max(ends) + delay_us - now)
+    return max(0, max(ends) + backoff_us(len(ends)) - now)
+
+
+def backoff_us(n_failures: int) -> int:
+    """10 s after the first failure, doubled with each, 10 min at most."""
+    return min(10 * SECOND_US << min(n_failures - 1, 10), 600 * SECOND_US)

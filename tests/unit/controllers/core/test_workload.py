@@ -266,6 +266,12 @@ def test_after_the_last_retry_it_is_deactivated(limit: int) -> None:
     why = "The workload is deactivated due to exceeding the maximum number of re-queuing retries"
     assert world.condition(name, "Evicted") == ("True", "DeactivatedDueToRequeuingLimitExceeded", why)
     assert world.workload(name).status.requeue_state is None
+    stats = world.workload(name).status.scheduling_stats
+    assert stats is not None
+    assert (stats.evictions[-1].reason, stats.evictions[-1].underlying_cause) == (
+        "Deactivated",
+        "RequeuingLimitExceeded",
+    )
     stop_job(world)
     world.settle()
     assert world.condition(name, "QuotaReserved") == ("False", "Deactivated", "The workload is deactivated")
@@ -335,8 +341,8 @@ def test_execution_time_is_limited() -> None:
     why = "The workload is deactivated due to exceeding the maximum execution time"
     assert world.condition("w", "Evicted") == ("True", "DeactivatedDueToMaximumExecutionTimeExceeded", why)
     assert world.workload("w").status.accumulated_past_execution_time_seconds is None
-    note = "Warning MaximumExecutionTimeExceeded: The maximum execution time (60s) exceeded"
-    assert world.events_of("w").count(note) == 1
+    want = "Warning MaximumExecutionTimeExceeded: The maximum execution time (60s) exceeded"
+    assert world.events_of("w").count(want) == 1
 
 
 # --- deactivation, stops, gates --------------------------------------------------------------------------------------
@@ -367,25 +373,30 @@ QUEUES = [
     pytest.param(LOCAL_QUEUE, "LocalQueue", id="LocalQueue"),
     pytest.param(CLUSTER_QUEUE, "ClusterQueue", id="ClusterQueue"),
 ]
+STOPPED_AND_RESTARTED = [
+    pytest.param(LOCAL_QUEUE, "LocalQueueStopped", "LocalQueueRestarted", id="LocalQueue"),
+    pytest.param(CLUSTER_QUEUE, "ClusterQueueStopped", "ClusterQueueRestarted", id="ClusterQueue"),
+]
 
 
-@pytest.mark.parametrize(("kind", "noun"), QUEUES)
-def test_a_drained_queue_evicts_and_comes_back(kind: Any, noun: str) -> None:
+@pytest.mark.parametrize(("kind", "stopped", "restarted"), STOPPED_AND_RESTARTED)
+def test_a_drained_queue_evicts_and_comes_back(kind: Any, stopped: str, restarted: str) -> None:
     """LC-12, LC-14: HoldAndDrain evicts what is admitted; a restart requeues it."""
+    noun = kind.kind
     world = make_world()
     name = start_job(world)
     world.set_spec(kind, "cq", stopPolicy="HoldAndDrain")
     world.settle(2)
-    assert world.condition(name, "Evicted") == ("True", f"{noun}Stopped", f"The {noun} is stopped")
-    assert f"Normal EvictedDueTo{noun}Stopped: The {noun} is stopped" in world.events_of(name)
+    assert world.condition(name, "Evicted") == ("True", stopped, f"The {noun} is stopped")
+    assert f"Normal EvictedDueTo{stopped}: The {noun} is stopped" in world.events_of(name)
     stop_job(world)
     world.settle(2)
-    assert world.condition(name, "Requeued") == ("False", f"{noun}Stopped", f"The {noun} is stopped")
+    assert world.condition(name, "Requeued") == ("False", stopped, f"The {noun} is stopped")
     assert world.condition(name, "QuotaReserved") == ("False", "Suspended", f"{noun} cq is inactive")
     world.set_spec(kind, "cq", stopPolicy="None")
     world.settle(2)
     assert world.condition(name, "Requeued") == (
-        "True", f"{noun}Restarted", f"The {noun} was restarted after being stopped",
+        "True", restarted, f"The {noun} was restarted after being stopped",
     )  # fmt: skip
     assert world.has_quota(name)
 
@@ -495,6 +506,23 @@ def test_a_fresh_workload(explicit: bool) -> None:
     world.settle()
     want = ("False", "PendingEvaluation", "Workload is pending evaluation in the scheduling queue")
     assert world.condition("w", "QuotaReserved") == (want if explicit else None)
+
+
+def test_a_closed_preemption_gate() -> None:
+    """CY-47: a Workload that may not preempt says so in a condition of its own, until it has quota."""
+    world = make_world({Gate.MULTIKUEUE_ORCHESTRATED_PREEMPTION: True})
+    world.queue("cq", "default:1", preemption={"withinClusterQueue": "LowerPriority"})
+    world.submit("low", "cq", priority=-1)
+    world.settle(1)
+    world.submit("w", "cq", preemptionGates=[{"name": "kueue.x-k8s.io/multikueue"}])
+    world.settle(1)
+    text = "Workload requires preemption, but it's gated"
+    assert world.condition("w", "QuotaReserved") == ("False", "AdmissionGated", text)
+    assert world.condition("w", "BlockedOnPreemptionGates") == ("True", "PreemptionGated", text)
+    assert f"Warning AdmissionGated: {text}" in world.events_of("w")
+    world.remove(WORKLOAD, "low")
+    world.settle(2)
+    assert world.condition("w", "BlockedOnPreemptionGates") == ("False", "QuotaReserved", f"Previously: {text}")
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,15 @@ def test_groups_run(cluster: Cluster) -> None:
     assert conditions(cluster) == {"Progressing": "False", "Available": "True"}
     assert cluster.names(STATEFUL_SET) == ["llama", "llama-0", "llama-1"]
     assert cluster.names(SERVICE) == ["llama"]
+    progress = cluster.notes("GroupsProgressing")
+    assert progress[0] == "LeaderWorkerSet/llama GroupsProgressing: Created leader statefulset llama"
+    for leader in ("llama-0", "llama-1"):
+        assert (
+            f"LeaderWorkerSet/llama GroupsProgressing: Created worker statefulset for leader pod {leader}" in progress
+        )
+    (revised,) = cluster.notes()[:1]
+    assert revised.startswith("LeaderWorkerSet/llama CreatingRevision: Creating revision with key ")
+    assert revised.endswith("for a newly created LeaderWorkerSet")
     assert not cluster.errors
 
 
@@ -144,8 +153,8 @@ def test_a_lost_worker(cluster: Cluster, policy: str, renewed: list[str]) -> Non
     after = uids(cluster)
     assert sorted(after) == sorted(before)
     assert [name for name in after if after[name] != before[name]] == renewed
-    told = "LeaderWorkerSet/llama RecreateGroup: Worker pod llama-0-1 failed, deleted leader pod llama-0 to recreate group 0"
-    assert (told in cluster.notes()) == (policy != "None")
+    want = "LeaderWorkerSet/llama RecreateGroup: Worker pod llama-0-1 failed, deleted leader pod llama-0 to recreate group 0"
+    assert (want in cluster.notes()) == (policy != "None")
     assert not cluster.errors
 
 
