@@ -66,7 +66,9 @@ def told_events() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("names", [Reason, QueueReason, WorkloadCondition])
 def test_every_reason_is_reached(names: type[enum.StrEnum], expected: set[str]) -> None:
     """A reason or type of a condition that no test wants to see is not known to be right, or not needed."""
-    assert [name.value for name in names if name.value not in expected] == [], f"write tests for these of {names.__name__}"
+    assert [name.value for name in names if name.value not in expected] == [], (
+        f"write tests for these of {names.__name__}"
+    )
 
 
 @pytest.mark.parametrize("names", [Reason, QueueReason, WorkloadCondition])
