@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,13 @@ def test_public_things_are_told(trees: list[tuple[Path, str, ast.Module]]) -> No
         and not ast.get_docstring(node)
     ]
     assert not mute, "write a docstring, or make it private: " + ", ".join(mute)
+
+
+def test_start_up_is_light() -> None:
+    """What only some clusters need is imported when they need it: start-up time and memory are features."""
+    code = "import sys, pykueue.cli.main, pykueue.cli.cluster, pykueue.cli.manage; print('numpy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "False", "import numpy where the first topology is used"
 
 
 def test_broad_catches_are_the_shells(trees: list[tuple[Path, str, ast.Module]]) -> None:

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykueue.api.v1beta2 import TopologyRequest
-from pykueue.core.tas.capacity import PodDemand, demand_of_pod
+from pykueue.core.tas.capacity import room_of
+from pykueue.core.tas.demand import PodDemand, demand_of_pod
+from pykueue.core.tas.ledger import Ledger
 from pykueue.core.tas.place import Placement, place
 from pykueue.core.tas.request import Layout, Strictness, resolve
-from pykueue.core.tas.topology import NodeBook, Tree
+from pykueue.core.tas.topology import NodeBook
+from pykueue.core.tas.tree import Tree
 from support.nodes import BLOCK, HOST, RACK, node
 
 LEVELS = (BLOCK, RACK, HOST)
@@ -104,7 +107,7 @@ def test_finds_a_place_exactly_when_there_is_one(case: Case, is_mixed: bool) -> 
     layout = resolve(LEVELS, request)
     assert isinstance(layout, Layout)
     workers, leader = demand(count, cpu), demand(1, leader_cpu) if leader_cpu is not None else None
-    found = place("t", tree, layout, workers, leader, taken=lambda _: {}, is_mixed=is_mixed)
+    found = place("t", room_of(tree, Ledger(), "f"), layout, workers, leader, is_mixed=is_mixed)
     possible = any(can_hold(tree, layout, leaves, workers, leader) for leaves in regions(tree, layout))
     assert isinstance(found, Placement) == possible, (found, tree.paths)
     if isinstance(found, Placement):

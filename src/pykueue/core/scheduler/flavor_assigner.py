@@ -9,7 +9,7 @@ Source: scheduling.md §6.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -62,8 +62,8 @@ class Topologies(Protocol):
         """Note the places that there are now, with the victims removed (tas.md §8 step 4)."""
         ...
 
-    def fits(self, info: Info, assignment: Assignment) -> bool:
-        """Whether all pods find a place now."""
+    def fitter(self, info: Info, assignment: Assignment) -> Callable[[], bool]:
+        """A question to ask while victims are removed and put back: whether all pods find a place now (tas.md §8 step 3)."""
         ...
 
     def still_fits(self, assignment: Assignment) -> bool:

@@ -1,214 +1,120 @@
-"""How many pods each leaf takes: which nodes a pod may use at all, and what fits beside everything counted so far.
+"""What is left in each leaf: the tree's free capacity less what a ledger holds of it.
 
-Leaves that take nothing are tallied by reason, for people who ask why. Where leaves are not hosts, only resources count: a leaf is then
-many nodes, and no node's taints or labels speak for it.
+A `Room` is one array of amounts, [resource][leaf]. It computes anew the leaves that the tree or the ledger noted as changed, from the exact
+amounts that these keep; so a trial that was undone leaves no trace, and nothing has to be undone here. There is a room for
+each ledger and each way in which flavors enter their domains there: flavors on the same hosts share one.
 
-Source: tas.md §4.2, §4.3.
+Rooms belong to their tree and go with it. The real ledger's tells what is left beside everybody; that of an empty one, what there would be
+without the Workloads that have topology (`Ledger.blank`).
+
+Source: tas.md §4.1, §4.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-from pykueue.core.resources import PODS
-from pykueue.core.scheduler.affinity import tolerates
-from pykueue.core.tas.topology import Node, Tree
+import numpy as np
 
-_EFFECTS = ("NoSchedule", "NoExecute")
-_MANY = 1 << 63
-"""More pods than any node takes."""
-Taken = Callable[[int], Mapping[str, int]]
-"""Amounts in use in a leaf by Workloads with topology, and by pod sets placed before in the same Workload."""
+from pykueue.core.resources import MINIMUM, UNLIMITED
+from pykueue.core.tas.changes import Changes, Recent
+from pykueue.core.tas.counts import Counts
+from pykueue.core.tas.demand import PodDemand
+from pykueue.core.tas.ledger import Ledger, Places, Spot
+from pykueue.core.tas.request import Layout
+from pykueue.core.tas.tree import Ints, Tree
 
-
-@dataclass(frozen=True, slots=True)
-class PodDemand:
-    """Equal pods to place.
-
-    Attributes:
-        name: of the pod set.
-        count: pods.
-        per_pod: amounts that one pod takes of a node, with 1 of `pods`.
-        spec: PodSpec, for node selector, affinity and tolerations.
-        tolerations: more of them, of the flavor.
-    """
-
-    name: str
-    count: int
-    per_pod: Mapping[str, int]
-    spec: Mapping[str, Any]
-    tolerations: Sequence[Mapping[str, Any]] = ()
+_COUNTS_MAX = 32
 
 
-@dataclass(slots=True)
-class LeafCounts:
-    """What each leaf takes.
+class Room:
+    """What is left in the leaves of a tree.
 
     Attributes:
-        pods: [leaf], pods.
-        pods_beside_leader: [leaf], pods once a leader is there too (the same as `pods` where none fits).
-        leaders: [leaf], 1 where a leader fits.
-        excluded: reason to leaves that take no pod.
+        tree: whose leaves.
+        left: [resource][leaf], amounts; negative where more is held than there is.
+        changes: leaves whose amounts, or nodes, changed.
     """
 
-    pods: list[int]
-    pods_beside_leader: list[int]
-    leaders: list[int]
-    excluded: dict[str, int] = field(default_factory=dict)
+    def __init__(self, tree: Tree, ledger: Ledger, flavor: str) -> None:
+        self.tree = tree
+        self.left: Ints = np.zeros((len(tree.resources), len(tree.nodes)), dtype=np.int64)
+        self.changes: Changes[int] = Changes()
+        self._ledger = ledger
+        self._flavor = flavor
+        self._seen_tree = self._seen_ledger = -1
+        self._counts: Recent[tuple[object, ...], Counts] = Recent(_COUNTS_MAX)
 
+    def refresh(self) -> None:
+        """Catch up with the tree and the ledger."""
+        tree, ledger = self.tree.changes, self._ledger.changes
+        if self._seen_tree == tree.end and self._seen_ledger == ledger.end:
+            return
+        leaves, spots = tree.since(self._seen_tree), ledger.since(self._seen_ledger)
+        self._seen_tree, self._seen_ledger = tree.end, ledger.end
+        if leaves is None or spots is None:
+            self._fill(range(len(self.tree.nodes)))
+            return
+        dirty = dict.fromkeys(leaves)
+        leaf_of = self.tree.leaf_of
+        for flavor, values in spots:
+            if flavor == self._flavor:
+                leaf = leaf_of.get(values)
+                if leaf is not None:
+                    dirty[leaf] = None
+        self._fill(dirty)
 
-def count_leaves(
-    tree: Tree,
-    workers: PodDemand,
-    leader: PodDemand | None,
-    taken: Taken,
-    is_inside: Callable[[int], bool] | None = None,
-) -> LeafCounts:
-    """Count for every leaf.
-
-    Args:
-        tree: of the flavor.
-        workers: the pods that are many.
-        leader: the single pod to place with them.
-        taken: what is in use.
-        is_inside: leaves outside are `topologyDomain` exclusions (replacement of a node); None allows all.
-    """
-    n = len(tree.nodes)
-    counts = LeafCounts([0] * n, [0] * n, [0] * n)
-    excluded = counts.excluded
-    crowd, head = _wishes(tree, workers), _wishes(tree, leader)
-    for leaf in range(n):
-        reason = _obstacle(tree, leaf, crowd) if crowd is not None else None
-        if reason is None and is_inside is not None and not is_inside(leaf):
-            reason = "topologyDomain"
-        if reason is not None:
-            excluded[reason] = excluded.get(reason, 0) + 1
-            continue
-        used = taken(leaf)
-        left = (
-            {name: amount - used.get(name, 0) for name, amount in tree.free[leaf].items()} if used else tree.free[leaf]
-        )
-        n_pods = counts.pods[leaf] = counts.pods_beside_leader[leaf] = fit(left, workers.per_pod)
-        if n_pods == 0:
-            reason = f'resource "{scarcest(left, workers.per_pod)}"'
-            excluded[reason] = excluded.get(reason, 0) + 1
-        if (
-            leader is not None
-            and fit(left, leader.per_pod) > 0
-            and (head is None or _obstacle(tree, leaf, head) is None)
-        ):
-            counts.leaders[leaf] = 1
-            beside = {name: amount - leader.per_pod.get(name, 0) for name, amount in left.items()}
-            counts.pods_beside_leader[leaf] = fit(beside, workers.per_pod)
-    return counts
-
-
-def fit(left: Mapping[str, int], per_pod: Mapping[str, int]) -> int:
-    """Pods that fit into what is left; a pod asks for something, at least for a place among the `pods`."""
-    fewest = _MANY
-    for name, amount in per_pod.items():
-        if amount > 0:
-            n_pods = left.get(name, 0) // amount
-            if n_pods <= 0:
-                return 0
-            fewest = min(fewest, n_pods)
-    return fewest
-
-
-def scarcest(left: Mapping[str, int], per_pod: Mapping[str, int]) -> str:
-    """The resource that lets the fewest pods fit; the first by name among equals."""
-    asked = [(max(0, left.get(name, 0)) // amount, name) for name, amount in per_pod.items() if amount > 0]
-    return min(asked)[1]
-
-
-def demand_of_pod(requests: Mapping[str, int]) -> dict[str, int]:
-    """What one pod takes of a node, from its requests."""
-    return {**requests, PODS: requests.get(PODS, 0) + 1}
-
-
-def excluded_text(counts: LeafCounts) -> str:
-    """The end of a message that says why nodes were left out; empty if none was."""
-    if not counts.excluded:
-        return ""
-    entries = ", ".join(f"{reason}: {n}" for reason, n in sorted(counts.excluded.items()))
-    return f". Total nodes: {len(counts.pods)}; excluded: {entries}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    """What pods say about nodes."""
-
-    tolerations: Sequence[Mapping[str, Any]]
-    selector: Mapping[str, str]
-    terms: Sequence[Mapping[str, Any]] | None
-
-
-def _wishes(tree: Tree, pods: PodDemand | None) -> _Wishes | None:
-    """What pods say about hosts; None where no host is asked."""
-    if pods is None or not tree.has_hosts:
-        return None
-    affinity = (pods.spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    return _Wishes(
-        (*(pods.spec.get("tolerations") or ()), *pods.tolerations),
-        pods.spec.get("nodeSelector") or {},
-        None if required is None else required.get("nodeSelectorTerms") or (),
-    )
-
-
-def _obstacle(tree: Tree, leaf: int, wishes: _Wishes) -> str | None:
-    """Why the pods may not run on a host at all."""
-    node = tree.nodes[leaf][0]
-    taint = untolerated(node, wishes.tolerations) if node.taints else None
-    if taint is not None:
-        value = f"={taint['value']}" if taint.get("value") else ""
-        return f'taint "{taint.get("key", "")}{value}:{taint.get("effect", "")}"'
-    if wishes.selector and any(node.labels.get(key) != value for key, value in wishes.selector.items()):
-        return "nodeSelector"
-    if wishes.terms is not None and not any(matches_term(node, term) for term in wishes.terms):
-        return "affinity"
-    return None
-
-
-def untolerated(node: Node, tolerations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The first taint of the node that keeps a pod with these tolerations away."""
-    for taint in node.taints:
-        if taint.get("effect") in _EFFECTS and not any(tolerates(t, taint) for t in tolerations):
-            return taint
-    return None
-
-
-def matches_term(node: Node, term: Mapping[str, Any]) -> bool:
-    """Kubernetes' rule for one node selector term; an empty term matches nothing."""
-    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not fields:
-        return False
-    return all(_matches(e, node.labels) for e in expressions) and all(
-        _matches(e, {"metadata.name": node.name}) for e in fields
-    )
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value = labels.get(expression.get("key", ""))
-    values: Sequence[str] = expression.get("values") or ()
-    match expression.get("operator"):
-        case "In":
-            return value is not None and value in values
-        case "NotIn":
-            return value is None or value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt" as operator:
-            if value is None or len(values) != 1 or not _is_int(value) or not _is_int(values[0]):
-                return False
-            return int(value) > int(values[0]) if operator == "Gt" else int(value) < int(values[0])
-        case _:
+    def holds(self, places: Places) -> bool:
+        """Whether each of the domains has room for its pods."""
+        self.refresh()
+        leaf_of = self.tree.leaf_of
+        leaves = [leaf_of.get(domain.values, -1) for domain in places.domains]
+        if -1 in leaves:
             return False
+        left = self.left[:, np.array(leaves, dtype=np.int64)]
+        n_pods = np.array([domain.n_pods for domain in places.domains])
+        rows = {name: row for row, name in enumerate(self.tree.resources)}
+        asked = [(rows.get(name), amount) for name, amount in places.per_pod.items() if amount > 0]
+        return all(row is not None and bool((left[row] // amount >= n_pods).all()) for row, amount in asked)
+
+    def counts(
+        self, layout: Layout, workers: PodDemand, leader: PodDemand | None, inside: Iterable[range] | None = None
+    ) -> Counts:
+        """How many of these pods each domain takes, up to date.
+
+        Args:
+            layout: which slices are counted.
+            workers: the pods that are many.
+            leader: the single pod to place with them.
+            inside: the leaves that may be used at all; None for all.
+        """
+        if inside is not None:
+            found = Counts(self, layout, workers, leader, inside)
+        else:
+            head = leader.shape if leader is not None else None
+            key = (workers.shape, head, layout.slice_level, layout.slice_size, *layout.inner.items())
+            found = self._counts.get(key, lambda: Counts(self, layout, workers, leader))
+        found.refresh()
+        return found
+
+    def _fill(self, leaves: Iterable[int]) -> None:
+        tree, held_in, note = self.tree, self._ledger.held, self.changes.note
+        names, flavor, stored, free_of = tree.resources, self._flavor, tree.stored, tree.free
+        for leaf in leaves:
+            held, free = held_in(Spot(flavor, stored[leaf])), free_of[leaf]
+            column = [free.get(name, 0) - held.get(name, 0) for name in names]
+            try:
+                self.left[:, leaf] = column
+            except OverflowError:
+                self.left[:, leaf] = [max(MINIMUM, min(amount, UNLIMITED)) for amount in column]
+            note(leaf)
 
 
-def _is_int(text: str) -> bool:
-    return text.lstrip("+-").isdecimal()
+def room_of(tree: Tree, ledger: Ledger, flavor: str) -> Room:
+    """The room of a tree beside a ledger, up to date; `flavor` is the one that the tree is of."""
+    entered = ledger.spot(flavor, tree.stored_levels, ()).flavor
+    room = tree.rooms.get((ledger, entered))
+    if room is None:
+        room = tree.rooms[ledger, entered] = Room(tree, ledger, entered)
+    room.refresh()
+    return room

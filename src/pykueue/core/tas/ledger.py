@@ -3,7 +3,8 @@
 Capacity belongs to nodes, not to cohorts, so there is one ledger for all ClusterQueues. Hosts are entered by their name alone where flavors may
 overlap (gate TASHandleOverlappingFlavors): two flavors that select the same host share it. Wider domains are entered per flavor.
 
-Like the quota trees, a ledger is tried out in place: changes inside a `trial` are noted and undone at its end.
+Like the quota trees, a ledger is tried out in place: changes inside a `trial` are noted and undone at its end. It knows nothing of trees: what
+is left of them is computed by readers of `changes` (`capacity.py`).
 
 Source: tas.md §4.1.
 """
@@ -20,7 +21,8 @@ import msgspec
 from pykueue.api.conversion.topology import Domain, decode_domains, encode_slices
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import PodSetAssignment, TopologyAssignment, Workload
-from pykueue.core.tas.capacity import demand_of_pod
+from pykueue.core.tas.changes import Changes
+from pykueue.core.tas.demand import demand_of_pod
 from pykueue.core.tas.topology import HOSTNAME, Path
 from pykueue.core.workload.requests import pod_requests
 
@@ -57,13 +59,26 @@ class Places:
 
 
 class Ledger:
-    """Amounts held, by spot."""
+    """Amounts held, by spot.
+
+    Attributes:
+        changes: spots whose amounts changed, also inside of trials and by their undoing.
+    """
 
     def __init__(self, *, shares_hosts: bool = True) -> None:
+        self.changes: Changes[Spot] = Changes()
         self._shares_hosts = shares_hosts
+        self._blank: Ledger | None = None
         self._held: dict[Spot, dict[str, int]] = {}
         self._by_workload: dict[ObjectKey, Sequence[Places]] = {}
         self._notes: list[tuple[Sequence[Places], int]] | None = None
+
+    @property
+    def blank(self) -> Ledger:
+        """A ledger where nobody holds anything, for trials of what one Workload would find then."""
+        if self._blank is None:
+            self._blank = Ledger(shares_hosts=self._shares_hosts)
+        return self._blank
 
     def spot(self, flavor: str, levels: Sequence[str], values: Path) -> Spot:
         """The spot of a domain of an assignment."""
@@ -118,8 +133,10 @@ class Ledger:
         if self._notes is not None and places:
             self._notes.append((places, sign))
         for part in places:
+            flavor = self.spot(part.flavor, part.levels, ()).flavor
             for domain in part.domains:
-                spot = self.spot(part.flavor, part.levels, domain.values)
+                spot = Spot(flavor, domain.values)
+                self.changes.note(spot)
                 held = self._held.setdefault(spot, {})
                 for name, amount in part.per_pod.items():
                     left = held.get(name, 0) + sign * amount * domain.n_pods

@@ -1,27 +1,40 @@
 """Find places for the pods of one pod set, or of a leader with its workers, in one topology.
 
-Three steps. `_roll_up` counts bottom-up what every domain takes: pods, slices, the same with the leader inside. `_search` chooses domains
-on one level: the main level of the request, or one above it where a preference gives way. `_descend` goes from there to the leaves, always
-with the fewest domains that do. `take` is the one rule of choosing that the greedy search and the descent share.
+Two steps, on counts of what every domain takes (`counts.py`). `_search` chooses domains on one level: the main level of the request, or one
+above it where a preference gives way. `_descend` goes from there to the leaves, always with the fewest domains that do. `take` is the
+one rule of choosing that the greedy search and the descent share.
 
 Two orders: best fit (full domains first, then the smallest that suffices) keeps large domains whole; least free capacity (for pods that
 may be anywhere) fills up remains.
 
+Everything works on index arrays of one level, in the order of paths. On a wide level only the domains that can be taken at all are sorted.
+
 What it does not know: Workloads, quota, who used the capacity; a "no" is a text that becomes part of the pending message.
+
+To extend: another algorithm is a function of `_Placer` that returns a level and its `Shares`, tried before `_search` (balanced placement),
+after which `_descend` goes on; another key of the order goes into `_keys`.
 
 Source: tas.md §6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from pykueue.api.conversion.topology import Domain
-from pykueue.core.tas.capacity import LeafCounts, PodDemand, Taken, count_leaves, excluded_text
+from pykueue.core.tas.capacity import Room
+from pykueue.core.tas.counts import Counts
+from pykueue.core.tas.demand import PodDemand
 from pykueue.core.tas.request import Layout, Strictness
-from pykueue.core.tas.topology import Tree
+from pykueue.core.tas.tree import Ints
+
+_NOBODY = -1
+_WIDE = 1024
+"""Domains of a level from which on it pays to sort only those that can be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +52,22 @@ class Placement:
     leader: Domain | None
 
 
-class Share(NamedTuple):
-    """What one domain gets: units (slices, layers or pods), and whether the leader."""
+class Shares(NamedTuple):
+    """What chosen domains get.
 
-    domain: int
-    units: int
-    has_leader: bool
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What domains take; all [level][domain]."""
-
-    pods: list[list[int]]
-    pods_beside_leader: list[list[int]]
-    slices: list[list[int]]
-    slices_beside_leader: list[list[int]]
-    leaders: list[list[int]]
-
-
-def place(
-    topology: str,
-    tree: Tree,
-    layout: Layout,
-    workers: PodDemand,
-    leader: PodDemand | None,
-    *,
-    taken: Taken,
-    is_mixed: bool,
-    is_inside: Callable[[int], bool] | None = None,
-) -> Placement | str:
-    """Place pods, or say why they do not fit.
-
-    Args:
-        topology: its name, for messages.
-        tree: of the flavor.
-        layout: of the request.
-        workers: pods to place; pods that do not fill a slice are never placed.
-        leader: one more pod, which goes into the same domain where the request binds.
-        taken: what is in use in each leaf.
-        is_mixed: unconstrained requests take the least free capacity first (gate TASProfileMixed).
-        is_inside: leaves that may be used; None for all.
-
-    Returns:
-        The placement; its counts sum up to `workers.count` in whole slices. Or the not-fit text (§6.5).
+    Attributes:
+        domains: indexes of one level, each once.
+        units: slices, layers or pods for each.
+        host: the one that has the leader; -1 if none has.
     """
-    if not tree.paths or not tree.paths[layout.main]:
-        return f"no topology domains at level: {tree.levels[layout.main]}"
-    leaves = count_leaves(tree, workers, leader, taken, is_inside)
-    is_best_fit = not (is_mixed and layout.strictness is Strictness.UNCONSTRAINED)
-    return _Placer(
-        topology, tree, layout, leaves, count=workers.count, has_leader=leader is not None, is_best_fit=is_best_fit
-    ).run()
+
+    domains: Ints
+    units: Ints
+    host: int = _NOBODY
 
 
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """What domains take, each list by domain.
+class Offers(NamedTuple):
+    """What domains take, each array by domain.
 
     Attributes:
         units: without a leader.
@@ -103,122 +75,180 @@ class Offers:
         leaders: 1 where the leader fits.
     """
 
-    units: Sequence[int]
-    beside_leader: Sequence[int]
-    leaders: Sequence[int]
+    units: Ints
+    beside_leader: Ints
+    leaders: Ints
 
 
-def take(
-    order: Sequence[int], offers: Offers, needed: int, *, needs_leader: bool, is_best_fit: bool
-) -> list[Share] | None:
+def place(
+    topology: str,
+    room: Room,
+    layout: Layout,
+    workers: PodDemand,
+    leader: PodDemand | None,
+    *,
+    is_mixed: bool,
+    inside: Iterable[range] | None = None,
+) -> Placement | str:
+    """Place pods, or say why they do not fit.
+
+    Args:
+        topology: its name, for messages.
+        room: what is left in the leaves.
+        layout: of the request.
+        workers: pods to place; pods that do not fill a slice are never placed.
+        leader: one more pod, which goes into the same domain where the request binds.
+        is_mixed: unconstrained requests take the least free capacity first (gate TASProfileMixed).
+        inside: leaves that may be used; None for all.
+
+    Returns:
+        The placement; its counts sum up to `workers.count` in whole slices. Or the not-fit text (§6.5).
+    """
+    placer = make_placer(topology, room, layout, workers, leader, is_mixed=is_mixed, inside=inside)
+    return placer if isinstance(placer, str) else placer.run()
+
+
+def make_placer(
+    topology: str,
+    room: Room,
+    layout: Layout,
+    workers: PodDemand,
+    leader: PodDemand | None,
+    *,
+    is_mixed: bool,
+    inside: Iterable[range] | None = None,
+) -> Placer | str:
+    """What answers for this request as often as it is asked, while the room changes; or why nothing can."""
+    if not room.tree.n_live:
+        return f"no topology domains at level: {room.tree.levels[layout.main]}"
+    counts = room.counts(layout, workers, leader, inside)
+    is_best_fit = not (is_mixed and layout.strictness is Strictness.UNCONSTRAINED)
+    return Placer(topology, layout, counts, workers.count, has_leader=leader is not None, is_best_fit=is_best_fit)
+
+
+def take(order: Ints, offers: Offers, needed: int, *, needs_leader: bool, is_best_fit: bool) -> Shares | None:
     """Take domains in order until all units, and the leader, have a place (§6.2); None if they do not suffice.
 
     The domain that could take all that is left is replaced by the smallest later one that could, if fits are to be best.
     """
-    order = promote_leader(order, offers, needed) if needs_leader else order
-    shares: list[Share] = []
-    left, wants_leader = needed, needs_leader
-    for i, domain in enumerate(order):
-        if left == 0 and not wants_leader:
-            break
-        offered = offers.beside_leader if wants_leader else offers.units
-        can_host = bool(offers.leaders[domain])
-        if offered[domain] >= left and (can_host or not wants_leader):
-            if is_best_fit:
-                able = [d for d in order[i:] if offered[d] >= left and (offers.leaders[d] or not wants_leader)]
-                domain = min(able, key=offered.__getitem__)
-            return [*shares, Share(domain, left, wants_leader)]
-        n = min(offered[domain], left)
-        shares.append(Share(domain, n, wants_leader and can_host))
-        left -= n
-        wants_leader = wants_leader and not can_host
-    return shares if left == 0 and not wants_leader else None
+    if not needs_leader:
+        return _fill(order, offers.units[order], needed, is_best_fit=is_best_fit)
+    order = promote_leader(order, offers, needed)
+    able = offers.leaders[order] > 0
+    if not able.any():
+        return None
+    first = int(np.argmax(able))
+    beside = offers.beside_leader[order]
+    # Until the leader has a place every domain counts as if it were there; those before the first that can host it only fill up.
+    filled = np.minimum(np.cumsum(beside[:first]), needed)
+    left = needed - (int(filled[-1]) if first else 0)
+    before = Shares(order[:first], np.diff(filled, prepend=0))
+    if beside[first] >= left:
+        at = first
+        if is_best_fit:
+            later = np.flatnonzero(able[first:] & (beside[first:] >= left)) + first
+            at = int(later[np.argmin(beside[later])])
+        return _join(before, _one(int(order[at]), left), host=int(order[at]))
+    host = _one(int(order[first]), int(beside[first]))
+    rest = order[first + 1 :]
+    more = _fill(rest, offers.units[rest], left - int(beside[first]), is_best_fit=is_best_fit)
+    return None if more is None else _join(before, host, more, host=int(order[first]))
 
 
-def promote_leader(order: Sequence[int], offers: Offers, needed: int) -> Sequence[int]:
+def promote_leader(order: Ints, offers: Offers, needed: int) -> Ints:
     """Put the first domain in front that can host the leader without costing a unit that is needed (§6.1)."""
-    total = sum(offers.units[d] for d in order)
-    for domain in order:
-        loss = offers.units[domain] - offers.beside_leader[domain]
-        if offers.leaders[domain] and total - loss >= needed:
-            return [domain, *(d for d in order if d != domain)]
-    return order
+    units = offers.units[order]
+    spare = int(units.sum()) - needed
+    able = (offers.leaders[order] > 0) & (units - offers.beside_leader[order] <= spare)
+    if not able.any():
+        return order
+    first = int(np.argmax(able))
+    return np.concatenate((order[first : first + 1], order[:first], order[first + 1 :]))
 
 
-class _Placer:
-    """One run; holds what the steps share."""
+class Placer:
+    """One request; holds what the steps share."""
 
     def __init__(
-        self,
-        topology: str,
-        tree: Tree,
-        layout: Layout,
-        leaves: LeafCounts,
-        *,
-        count: int,
-        has_leader: bool,
-        is_best_fit: bool,
+        self, topology: str, layout: Layout, counts: Counts, count: int, *, has_leader: bool, is_best_fit: bool
     ) -> None:
         self.topology = topology
-        self.tree = tree
+        self.tree = counts.tree
         self.layout = layout
-        self.needed = count // layout.slice_size
+        self.counts = counts
         self.count = count
+        self.needed = count // layout.slice_size
         self.has_leader = has_leader
-        self.leaves = leaves
         self.is_best_fit = is_best_fit
-        self.counts = _roll_up(tree, layout, leaves, has_leader)
 
     def run(self) -> Placement | str:
+        """The placement, or the not-fit text."""
+        self.counts.refresh()
         found = self._search()
         if isinstance(found, int):
             return self._not_fit(found)
-        level, domains = found
-        return self._descend(level, domains)
+        level, shares = found
+        return self._descend(level, shares)
+
+    def fits(self) -> bool:
+        """Whether there is a placement now."""
+        self.counts.refresh()
+        if self.has_leader:
+            return not isinstance(self._search(), int)
+        if not self.tree.n_live:
+            return False
+        slices = self.counts.slices[self.layout.main]
+        if self.layout.strictness is Strictness.REQUIRED:
+            return int(slices.max()) >= self.needed
+        return int(slices.sum()) >= self.needed
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def _search(self) -> tuple[int, list[Share]] | int:
+    def _search(self) -> tuple[int, Shares] | int:
         """The level and its domains to descend from; else how many slices could have been placed (§6.1)."""
         level = self.layout.main
         while True:
-            order = self._order(level, range(len(self.tree.paths[level])), with_leader=self.has_leader)
-            single = self._single(level, order)
+            single = self._single(level)
             if single is not None:
-                return level, [Share(single, self.needed, self.has_leader)]
+                return level, Shares(*_one(single, self.needed)[:2], single if self.has_leader else _NOBODY)
             if self.layout.strictness is Strictness.REQUIRED:
-                return self.counts.slices[level][order[0]]
+                every = np.arange(len(self.tree.paths[level]))
+                return int(self.counts.slices[level][self._first(level, every)])
             if self.layout.strictness is Strictness.UNCONSTRAINED or level == 0:
-                return self._greedy(level, order)
+                return self._greedy(level)
             level -= 1
 
-    def _single(self, level: int, order: Sequence[int]) -> int | None:
-        """The one domain that holds everything."""
-        slices, leaders = self.counts.slices_beside_leader[level], self.counts.leaders[level]
-        able = [d for d in order if slices[d] >= self.needed and (leaders[d] or not self.has_leader)]
-        if not able:
-            return None
-        return min(able, key=lambda d: slices[d]) if self.is_best_fit else able[0]
+    def _single(self, level: int) -> int | None:
+        """The one domain that holds everything: in either order, the one with the least that suffices."""
+        slices = self.counts.slices_beside_leader[level]
+        able = slices >= self.needed
+        if self.has_leader:
+            able &= self.counts.leaders[level] > 0
+        if self.needed == 0:
+            able &= self.tree.live_domains(level)
+        domains = np.flatnonzero(able)
+        return _least(domains, slices, self.counts.pods_beside_leader[level]) if len(domains) else None
 
-    def _greedy(self, level: int, order: Sequence[int]) -> tuple[int, list[Share]] | int:
+    def _greedy(self, level: int) -> tuple[int, Shares] | int:
         """Several domains; a number where they do not suffice."""
         offers = self._offers(level)
-        shares: list[Share] = []
-        left = self.needed
-        rest = list(order)
-        if self.has_leader:
-            rest = list(promote_leader(order, offers, self.needed))
-            host = rest[0]
-            if not offers.leaders[host]:
-                return 0
-            # The host holds a part only: a domain that takes everything with the leader was looked for before (`_single`).
-            shares.append(Share(host, min(offers.beside_leader[host], left), True))
-            left -= shares[0].units
-            rest = self._order(level, rest[1:], with_leader=False)
-        more = take(rest, offers, left, needs_leader=False, is_best_fit=self.is_best_fit) if left else []
+        every = np.arange(len(offers.units))
+        if not self.has_leader:
+            found = self._choose(level, every, self.needed)
+            return (level, found) if found is not None else int(offers.units.sum())
+        hosts = np.flatnonzero(offers.leaders)
+        if not len(hosts):
+            return 0
+        spare = int(offers.units.sum()) - self.needed
+        cheap = hosts[(offers.units - offers.beside_leader)[hosts] <= spare]
+        host = self._first(level, cheap if len(cheap) else hosts)
+        # The host holds a part only: a domain that takes everything with the leader was looked for before (`_single`).
+        part = min(int(offers.beside_leader[host]), self.needed)
+        left, rest = self.needed - part, np.delete(every, host)
+        more = self._choose(level, rest, left)
         if more is None:
-            return self.needed - left + sum(offers.units[d] for d in rest)
-        return level, shares + more
+            return part + int(offers.units[rest].sum())
+        return level, _join(_one(host, part), more, host=host)
 
     def _offers(self, level: int) -> Offers:
         """Slices that the domains of a level take."""
@@ -227,67 +257,113 @@ class _Placer:
 
     # --- descent -----------------------------------------------------------------------------------------------------
 
-    def _descend(self, level: int, shares: list[Share]) -> Placement:
+    def _descend(self, level: int, shares: Shares) -> Placement:
         """From domains of a level to leaves (§6.2); the counts say that there is room, so every step succeeds."""
-        tree, layout = self.tree, self.layout
+        layout = self.layout
         while level < layout.slice_level:
-            below = level + 1
-            offered = [child for share in sorted(shares) for child in tree.children[level][share.domain]]
-            order = self._order(below, offered, with_leader=False)
-            shares = self._must(self._take(order, self._offers(below), self.needed, self.has_leader))
-            level = below
-        pods = [Share(s.domain, s.units * layout.slice_size, s.has_leader) for s in shares]
-        while level < len(tree.levels) - 1:
-            size = layout.inner.get(level + 1, 1)
-            pods = [part for share in pods for part in self._distribute(level + 1, share, size)]
+            children = self._children(level, np.sort(shares.domains))
             level += 1
-        return self._placement(pods)
+            if self.has_leader:
+                order = children[self._sorted(level, children)]
+                shares = self._must(self._take(order, self._offers(level), self.needed, needs_leader=True))
+            else:
+                shares = self._must(self._choose(level, children, self.needed))
+        shares = shares._replace(units=shares.units * layout.slice_size)
+        while level < len(self.tree.levels) - 1:
+            level += 1
+            shares = self._distribute(level, shares, layout.inner.get(level, 1))
+        return self._placement(shares)
 
-    def _distribute(self, below: int, share: Share, size: int) -> list[Share]:
-        """One domain's own pods among its children, in units of the layer's size."""
-        counts = self.counts
-        order = self._order(below, self.tree.children[below - 1][share.domain], with_leader=False)
-        offers = Offers(
-            [counts.pods[below][d] // size for d in order],
-            [counts.pods_beside_leader[below][d] // size for d in order],
-            [counts.leaders[below][d] for d in order],
-        )
-        # Positions in the order stand for the children, so that the lists are as long as the order and not as the level.
-        shares = self._must(self._take(range(len(order)), offers, share.units // size, share.has_leader))
-        return [Share(order[s.domain], s.units * size, s.has_leader) for s in shares]
+    def _distribute(self, below: int, shares: Shares, size: int) -> Shares:
+        """Each domain's own pods among its children, in units of the layer's size."""
+        parts = []
+        host = _NOBODY
+        starts, counts = self.tree.starts[below - 1], self.counts
+        for domain, units in zip(shares.domains.tolist(), shares.units.tolist(), strict=True):
+            start, end = starts[domain], starts[domain + 1]
+            pods, beside = counts.pods[below][start:end], counts.pods_beside_leader[below][start:end]
+            # Below the slices' level the order is that of pods alone, the fewest first (§6.3).
+            order = np.argsort(pods, kind="stable")
+            offers = Offers(pods // size, beside // size, counts.leaders[below][start:end])
+            part = self._must(self._take(order, offers, units // size, needs_leader=domain == shares.host))
+            parts.append(Shares(part.domains + start, part.units * size))
+            if part.host != _NOBODY:
+                host = int(part.host + start)
+        return _join(*parts, host=host) if parts else shares
 
-    def _take(self, order: Sequence[int], offers: Offers, needed: int, needs_leader: bool) -> list[Share] | None:
+    def _children(self, level: int, domains: Ints) -> Ints:
+        """The children of domains, ascending as these are."""
+        starts = self.tree.starts[level]
+        if len(domains) == 1:
+            return np.arange(starts[domains[0]], starts[domains[0] + 1])
+        begin, n = starts[domains], starts[domains + 1] - starts[domains]
+        children: Ints = np.arange(n.sum()) + np.repeat(begin - (np.cumsum(n) - n), n)
+        return children
+
+    def _take(self, order: Ints, offers: Offers, needed: int, *, needs_leader: bool) -> Shares | None:
         return take(order, offers, needed, needs_leader=needs_leader, is_best_fit=self.is_best_fit)
 
-    def _must(self, shares: list[Share] | None) -> list[Share]:
+    def _must(self, shares: Shares | None) -> Shares:
         assert shares is not None, f"counts of topology {self.topology} promise more than its children hold"
         return shares
 
-    def _placement(self, pods: Sequence[Share]) -> Placement:
-        tree = self.tree
-        totals: dict[int, int] = {}
-        leader = None
-        for share in pods:
-            totals[share.domain] = totals.get(share.domain, 0) + share.units
-            if share.has_leader:
-                leader = Domain(tree.stored_values(share.domain), 1)
-        workers = tuple(Domain(tree.stored_values(leaf), n) for leaf, n in sorted(totals.items()) if n)
-        return Placement(tree.stored_levels, workers, leader)
+    def _placement(self, shares: Shares) -> Placement:
+        stored = self.tree.stored
+        ascending = np.argsort(shares.domains)
+        leaves, n_pods = shares.domains[ascending].tolist(), shares.units[ascending].tolist()
+        workers = tuple([Domain(stored[leaf], n) for leaf, n in zip(leaves, n_pods, strict=True) if n])
+        leader = Domain(stored[shares.host], 1) if shares.host != _NOBODY else None
+        return Placement(self.tree.stored_levels, workers, leader)
 
-    # --- order and messages ------------------------------------------------------------------------------------------
+    # --- order -------------------------------------------------------------------------------------------------------
 
-    def _order(self, level: int, domains: Sequence[int], *, with_leader: bool) -> list[int]:
-        """Sort domains of a level (§6.3); equal ones stay in the order of their paths, which is that of indexes."""
+    def _keys(self, level: int, *, beside_leader: bool = False) -> tuple[Ints, Ints]:
+        """Arrays of a level to sort by, the more important first; ties go by index, which is by path (§6.3)."""
         counts = self.counts
-        slices = (counts.slices_beside_leader if with_leader else counts.slices)[level]
-        pods = (counts.pods_beside_leader if with_leader else counts.pods)[level]
-        leaders = counts.leaders[level]
-        sign = -1 if self.is_best_fit else 1
-        return sorted(domains, key=lambda d: (-leaders[d] if with_leader else 0, sign * slices[d], pods[d], d))
+        slices = (counts.slices_beside_leader if beside_leader else counts.slices)[level]
+        pods = (counts.pods_beside_leader if beside_leader else counts.pods)[level]
+        return (-slices if self.is_best_fit else slices), pods
+
+    def _sorted(self, level: int, domains: Ints) -> Ints:
+        """Positions of ascending domains in their order."""
+        slices, pods = self._keys(level)
+        order: Ints = np.lexsort((pods[domains], slices[domains]))
+        return order
+
+    def _first(self, level: int, domains: Ints) -> int:
+        """Of ascending domains the first in the order that looks at leaders."""
+        slices, pods = self._keys(level, beside_leader=True)
+        leaders = self.counts.leaders[level]
+        return _least(domains, -leaders, slices, pods)
+
+    def _choose(self, level: int, domains: Ints, needed: int) -> Shares | None:
+        """`take` without a leader, among ascending domains of the slices' level or above."""
+        units = self.counts.slices[level][domains]
+        if len(domains) <= _WIDE:
+            order = self._sorted(level, domains)
+            found = _fill(order, units[order], needed, is_best_fit=self.is_best_fit)
+            return None if found is None else Shares(domains[found.domains], found.units)
+        if not self.is_best_fit:
+            # Those that take nothing come first in the order, and get nothing.
+            domains, units = domains[units > 0], units[units > 0]
+        pods = self.counts.pods[level][domains]
+        first = _front(-units if self.is_best_fit else units, pods, needed)
+        found = _fill(first, units[first], needed, is_best_fit=False)
+        if found is None:
+            return None
+        if self.is_best_fit and len(found.domains):
+            # The last one may be any that was not taken, also behind those that were sorted.
+            taken, left = found.domains[:-1], int(found.units[-1])
+            able = units >= left
+            able[taken] = False
+            found.domains[-1] = _least(np.flatnonzero(able), units, pods)
+        return Shares(domains[found.domains], found.units)
+
+    # --- messages ----------------------------------------------------------------------------------------------------
 
     def _not_fit(self, n_slices: int) -> str:
         """The not-fit text (§6.5)."""
-        ending = excluded_text(self.leaves)
+        ending = self.counts.excluded_text()
         if self.layout.inner:
             return f'topology "{self.topology}" doesn\'t allow to fit; {self._layers_text()}{ending}'
         unit = "slice(s)" if self.layout.slice_size != 1 else "pod(s)"
@@ -297,52 +373,66 @@ class _Placer:
 
     def _layers_text(self) -> str:
         """Slices of each layer inside of the main level's domain with most slices."""
-        main, slices = self.layout.main, self.counts.slices[self.layout.main]
-        best = max(range(len(slices)), key=lambda d: (slices[d], -d))
+        main = self.layout.main
+        live = np.flatnonzero(self.tree.live_domains(main))
+        best = _least(live, -self.counts.slices[main])
         texts = []
         for level, size in self.layout.layers:
-            domains = [best]
+            domains = np.array([best])
             for k in range(main, level):
-                domains = [child for d in domains for child in self.tree.children[k][d]]
-            fits = sum(self.counts.pods[level][d] // size for d in domains)
+                domains = self._children(k, domains)
+            fits = int((self.counts.pods[level][domains] // size).sum())
             texts.append(f"{fits}/{self.count // size} slice(s) fit on level {self.tree.levels[level]}")
         return "; ".join(texts)
 
 
-def _roll_up(tree: Tree, layout: Layout, leaves: LeafCounts, has_leader: bool) -> _Counts:
-    """Counts of every domain from those of the leaves (§4.3)."""
-    n_levels = len(tree.levels)
-    counts = _Counts(*([[0] * len(paths) for paths in tree.paths] for _ in range(5)))
-    counts.pods[-1], counts.pods_beside_leader[-1], counts.leaders[-1] = (
-        list(leaves.pods), list(leaves.pods_beside_leader), list(leaves.leaders),
-    )  # fmt: skip
-    for level in range(n_levels - 1, -1, -1):
-        if level < n_levels - 1:
-            size = layout.inner.get(level + 1, 1)
-            for d, children in enumerate(tree.children[level]):
-                whole = [counts.pods[level + 1][c] // size * size for c in children]
-                beside = [counts.pods_beside_leader[level + 1][c] // size * size for c in children]
-                hosts = [bool(counts.leaders[level + 1][c]) for c in children]
-                counts.leaders[level][d] = int(any(hosts))
-                counts.pods[level][d] = sum(whole)
-                counts.pods_beside_leader[level][d] = _beside(whole, beside, hosts, has_leader)
-        if level == layout.slice_level:
-            size = layout.slice_size
-            counts.slices[level] = [n // size for n in counts.pods[level]]
-            counts.slices_beside_leader[level] = [n // size for n in counts.pods_beside_leader[level]]
-        elif level < layout.slice_level:
-            for d, children in enumerate(tree.children[level]):
-                whole = [counts.slices[level + 1][c] for c in children]
-                beside = [counts.slices_beside_leader[level + 1][c] for c in children]
-                hosts = [bool(counts.leaders[level + 1][c]) for c in children]
-                counts.slices[level][d] = sum(whole)
-                counts.slices_beside_leader[level][d] = _beside(whole, beside, hosts, has_leader)
-    return counts
+def _fill(order: Ints, units: Ints, needed: int, *, is_best_fit: bool) -> Shares | None:
+    """`take` without a leader; `units` is in the order."""
+    if needed == 0:
+        return Shares(order[:0], units[:0])
+    filled = np.cumsum(units)
+    last = int(np.searchsorted(filled, needed))
+    if last == len(order):
+        return None
+    left = needed - (int(filled[last - 1]) if last else 0)
+    at = last
+    if is_best_fit:
+        later = np.flatnonzero(units[last:] >= left) + last
+        at = int(later[np.argmin(units[later])])
+    domains, taken = order[: last + 1].copy(), units[: last + 1].copy()
+    domains[last], taken[last] = order[at], left
+    return Shares(domains, taken)
 
 
-def _beside(whole: Sequence[int], beside: Sequence[int], hosts: Sequence[bool], has_leader: bool) -> int:
-    """What all take if one of those that can hosts the leader, the one that loses least."""
-    if not has_leader:
-        return sum(whole)
-    losses = [w - b for w, b, can in zip(whole, beside, hosts, strict=True) if can]
-    return sum(whole) - min(losses) if losses else 0
+def _front(key: Ints, pods: Ints, n_first: int) -> Ints:
+    """Positions of the `n_first` least by key, then pods, then position, in that order; perhaps of more."""
+    n = len(key)
+    if n == 0:
+        return np.arange(0)
+    key = key - key.min()
+    n_bits, pods_bits = n.bit_length(), int(pods.max()).bit_length()
+    if int(key.max()).bit_length() + pods_bits + n_bits > 62:
+        order: Ints = np.lexsort((pods, key))
+        return order
+    packed = (key << (pods_bits + n_bits)) | (pods << n_bits) | np.arange(n)
+    if 4 * n_first < n:
+        packed = np.partition(packed, n_first)[:n_first]
+    packed.sort()
+    positions: Ints = packed & ((1 << n_bits) - 1)
+    return positions
+
+
+def _least(domains: Ints, *keys: Ints) -> int:
+    """Of ascending domains, the first with the least keys."""
+    for key in keys:
+        values = key[domains]
+        domains = domains[values == values.min()]
+    return int(domains[0])
+
+
+def _one(domain: int, units: int) -> Shares:
+    return Shares(np.array([domain]), np.array([units]))
+
+
+def _join(*parts: Shares, host: int) -> Shares:
+    return Shares(np.concatenate([p.domains for p in parts]), np.concatenate([p.units for p in parts]), host)

@@ -9,14 +9,16 @@ Source: tas.md §9.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pykueue.api.conversion.topology import Domain
-from pykueue.core.tas.capacity import PodDemand, Taken
+from pykueue.core.tas.capacity import Room
+from pykueue.core.tas.demand import PodDemand
 from pykueue.core.tas.place import place
 from pykueue.core.tas.request import Layout, Strictness
-from pykueue.core.tas.topology import Path, Tree
+from pykueue.core.tas.topology import Path
+from pykueue.core.tas.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,19 @@ class Loss:
 
 
 def replace_node(
-    topology: str, tree: Tree, layout: Layout, loss: Loss, *, pods: PodDemand, taken: Taken, is_mixed: bool
+    topology: str, room: Room, layout: Layout, loss: Loss, *, pods: PodDemand, is_mixed: bool
 ) -> tuple[Domain, ...] | str:
     """The domains after the replacement, or why there is none.
 
     Args:
         topology: its name, for messages.
-        tree: of the flavor, without the lost node if that is not ready.
+        room: what is left in the leaves beside all, this Workload too; without the lost node if that is not ready.
         layout: of the request.
         loss: the assignment and what is lost of it.
         pods: of the pod set; the count is not looked at.
-        taken: what is in use in each leaf, by this Workload too.
         is_mixed: see `place`.
     """
+    tree = room.tree
     kept = [d for d in loss.domains if d.values != loss.lost]
     n_pods = sum(d.n_pods for d in loss.domains if d.values == loss.lost)
     for domain in kept:
@@ -57,41 +59,42 @@ def replace_node(
                 "Cannot replace the node, because the existing topologyAssignment is invalid, "
                 f"as it contains the stale domain {value}"
             )
-    is_inside = _without(tree, loss.lost, _inside(tree, layout, loss, kept, n_pods))
+    inside = _without(tree, loss.lost, _inside(tree, layout, loss, kept, n_pods))
     reduced = _reduced(layout, len(tree.levels) - 1, n_pods)
     demand = PodDemand(pods.name, n_pods, pods.per_pod, pods.spec, pods.tolerations)
-    found = place(topology, tree, reduced, demand, None, taken=taken, is_mixed=is_mixed, is_inside=is_inside)
+    found = place(topology, room, reduced, demand, None, is_mixed=is_mixed, inside=inside)
     return found if isinstance(found, str) else _merged(loss, found.workers)
 
 
-def _inside(
-    tree: Tree, layout: Layout, loss: Loss, kept: Sequence[Domain], n_pods: int
-) -> Callable[[int], bool] | None:
+def _inside(tree: Tree, layout: Layout, loss: Loss, kept: Sequence[Domain], n_pods: int) -> list[range] | None:
     """Which leaves the request allows; None for all."""
-    paths = tree.paths[-1]
     broken = [(level, size) for level, size in layout.layers if n_pods % size]
     if broken:
         level, size = broken[-1]
-        counts: dict[Path, int] = {}
+        counts: dict[int, int] = {}
         for domain in kept:
-            path = paths[tree.leaf_of[domain.values]][: level + 1]
-            counts[path] = counts.get(path, 0) + domain.n_pods
-        incomplete = {path for path, n in counts.items() if n % size}
+            above = tree.ancestor(tree.leaf_of[domain.values], level)
+            counts[above] = counts.get(above, 0) + domain.n_pods
+        incomplete = [above for above, n in counts.items() if n % size]
         if incomplete:
-            return lambda leaf: paths[leaf][: level + 1] in incomplete
+            return [tree.leaves_below(level, above) for above in incomplete]
     others = [tree.leaf_of[d.values] for d in (*kept, *loss.anchors) if d.values in tree.leaf_of]
     if layout.strictness is Strictness.REQUIRED and others:
-        anchor = paths[others[0]][: layout.main + 1]
-        return lambda leaf: paths[leaf][: layout.main + 1] == anchor
+        return [tree.leaves_below(layout.main, tree.ancestor(others[0], layout.main))]
     return None
 
 
-def _without(tree: Tree, lost: Path, is_inside: Callable[[int], bool] | None) -> Callable[[int], bool] | None:
+def _without(tree: Tree, lost: Path, inside: list[range] | None) -> list[range] | None:
     """The same leaves but for the lost one, which is there still if pods only had to leave it."""
     leaf = tree.leaf_of.get(lost)
     if leaf is None:
-        return is_inside
-    return lambda other: other != leaf and (is_inside is None or is_inside(other))
+        return inside
+    leaves = inside if inside is not None else [range(len(tree.nodes))]
+    return [
+        part
+        for given in leaves
+        for part in ((range(given.start, leaf), range(leaf + 1, given.stop)) if leaf in given else (given,))
+    ]
 
 
 def _reduced(layout: Layout, lowest: int, n_pods: int) -> Layout:

@@ -2,10 +2,14 @@
 
 Flavors are assigned first, by quota alone but for what `refuses` says. `place` comes last: where quota fits, the pods must find room beside
 everybody else; where they do not, or where quota needs victims anyway, they must find room on nodes empty of other Workloads with topology, for
-then preemption can help. `fits` asks the same for victims one by one. Where nodes come only with an admission check, or are a worker cluster's,
+then preemption can help. `fitter` asks the same for victims one by one. Where nodes come only with an admission check, or are a worker cluster's,
 pods have no place yet: a second pass calls `place` again, or nobody does.
 
-Neighbours: `place.py` (one pod set), `ledger.py` (what is held), `scheduler/flavor_assigner.py` and `preemption/` (who ask).
+A Workload is placed group by group; each is held in a ledger before the next one is placed, and all is undone at the end: in the
+real ledger where there must be room beside everybody, in the blank one where others are thought away.
+
+Neighbours: `place.py` (one pod set), `ledger.py` (what is held), `scheduler/flavor_assigner.py` and `preemption/` (who ask). Those that work on
+arrays are imported when the first pod is placed.
 
 Source: tas.md §3, §5, §8.
 """
@@ -14,27 +18,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pykueue.api.constants import Annotation, Reason
 from pykueue.api.conversion.topology import Domain
-from pykueue.api.v1beta2 import ResourceFlavor, Topology
+from pykueue.api.v1beta2 import ResourceFlavor, Topology, TopologyRequest
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
-from pykueue.core.tas.capacity import PodDemand, demand_of_pod, fit
+from pykueue.core.tas.demand import PodDemand, demand_of_pod
 from pykueue.core.tas.elastic import first, grown, refusal
-from pykueue.core.tas.ledger import Places, Spot
-from pykueue.core.tas.place import place
-from pykueue.core.tas.replace import Loss, replace_node
+from pykueue.core.tas.ledger import Ledger, Places
 from pykueue.core.tas.request import asked_levels, is_requested, resolve
-from pykueue.core.tas.topology import NodeBook, Path, Tree
+from pykueue.core.tas.topology import NodeBook, Path
 from pykueue.core.workload.info import Info, PodSetInfo
 from pykueue.core.workload.lifecycle import has_quota
 from pykueue.core.workload.requests import pod_requests
 
-Held = dict[Spot, dict[str, int]]
+if TYPE_CHECKING:
+    from pykueue.core.tas.capacity import Room
+    from pykueue.core.tas.place import Placer
+
+_NO_TREE = "workload requires Topology, but there is no TAS cache information"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,25 @@ class _Fault:
     pod_set: str
     text: str
     is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Pods that are placed together, on the nodes of one flavor.
+
+    Attributes:
+        flavor: its name.
+        pod_sets: one, or the two of a pod set group.
+        request: of the workers.
+        workers: the pods that are many.
+        leader: the single pod that goes with them.
+    """
+
+    flavor: str
+    pod_sets: Sequence[PodSetInfo]
+    request: TopologyRequest | None
+    workers: PodDemand
+    leader: PodDemand | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +116,16 @@ class NodeTopologies:
         if not self._plays(info, assignment) or assignment.mode is Mode.NO_FIT:
             return
         self._delay(info, assignment)
+        ledger = self.cache.ledger
         if assignment.mode is Mode.FIT:
-            found = self._find(info, assignment, is_empty=False)
+            found = self._find(info, assignment, ledger)
             if not isinstance(found, _Fault):
                 _settle(assignment, found)
                 return
             self._tell(assignment, found)
             if found.is_error:
                 return
-        found = self._find(info, assignment, is_empty=True)
+        found = self._find(info, assignment, ledger.blank)
         if isinstance(found, _Fault):
             result = next(r for r in assignment.pod_sets if r.name == found.pod_set)
             if not any(reason.startswith("topology ") or reason == found.text for reason in result.reasons):
@@ -112,35 +139,38 @@ class NodeTopologies:
                     r: msgspec.structs.replace(c, mode=min(c.mode, Mode.PREEMPT)) for r, c in result.flavors.items()
                 }
 
-    def fits(self, info: Info, assignment: Assignment) -> bool:
-        """Whether all pods find a place now; call it where victims are removed already."""
+    def fitter(self, info: Info, assignment: Assignment) -> Callable[[], bool]:
+        """A question to ask while victims are removed and put back: whether all pods find a place now."""
         if not self._plays(info, assignment):
-            return True
-        return not isinstance(self._find(info, assignment, is_empty=False), _Fault)
+            return lambda: True
+        ledger, held = self.cache.ledger, _held(assignment)
+        groups = self._groups(info, assignment)
+        if isinstance(groups, _Fault):
+            return lambda: False
+        if len(groups) != 1 or held:
+            return lambda: not isinstance(self._place_groups(groups, held, ledger), _Fault)
+        placer = self._placer(groups[0], ledger)
+        return (lambda: False) if isinstance(placer, _Fault) else placer.fits
 
     def place_beside(self, info: Info, assignment: Assignment) -> None:
         """Note the places that there are now, to reserve them; keeps the old ones if there are none (§8 step 4)."""
         if self._plays(info, assignment):
-            found = self._find(info, assignment, is_empty=False)
+            found = self._find(info, assignment, self.cache.ledger)
             if not isinstance(found, _Fault):
                 _settle(assignment, found)
 
     def still_fits(self, assignment: Assignment) -> bool:
         """Whether every domain of the places has room now (§8 step 6)."""
-        used: Held = {}
-        self._use_all(used, assignment.released_places, -1)
-        for places in assignment.places:
-            tree = self._tree(places.flavor)
-            for domain in places.domains:
-                leaf = tree.leaf_of.get(domain.values) if tree is not None else None
-                if tree is None or leaf is None:
+        ledger = self.cache.ledger
+        given = assignment.places
+        with ledger.trial():
+            ledger.remove(assignment.released_places)
+            for i, places in enumerate(given):
+                room = self._room(places.flavor, ledger)
+                if room is None or not room.holds(places):
                     return False
-                spot = self.cache.ledger.spot(places.flavor, places.levels, domain.values)
-                taken = _sum(self.cache.ledger.held(spot), used.get(spot, {}))
-                left = {name: amount - taken.get(name, 0) for name, amount in tree.free[leaf].items()}
-                if fit(left, places.per_pod) < domain.n_pods:
-                    return False
-                _use(used, spot, places.per_pod, domain.n_pods)
+                if i < len(given) - 1:
+                    ledger.add((places,))
         return True
 
     def replace_nodes(self, info: Info, assignment: Assignment, nodes: Sequence[str]) -> None:
@@ -153,20 +183,20 @@ class NodeTopologies:
         """
         results = {result.name: result for result in assignment.pod_sets}
         held = {name: result.places for name, result in results.items() if result.places is not None}
-        used: Held = {}
-        for pod_set in info.pod_sets:
-            for node in nodes:
-                places = held.get(pod_set.name)
-                if places is None or all(d.values != (node,) for d in places.domains):
-                    continue
-                result = results[pod_set.name]
-                moved = self._move(pod_set, places, (node,), self._anchors(info, pod_set, held, (node,)), used)
-                if isinstance(moved, str):
-                    result.reasons.append(moved)
-                    result.no_fit = Reason.TOPOLOGY_PLACEMENT_FAILED
-                    return
-                held[pod_set.name] = result.places = moved
-                result.is_kept = False
+        with self.cache.ledger.trial():
+            for pod_set in info.pod_sets:
+                for node in nodes:
+                    places = held.get(pod_set.name)
+                    if places is None or all(d.values != (node,) for d in places.domains):
+                        continue
+                    result = results[pod_set.name]
+                    moved = self._move(pod_set, places, (node,), self._anchors(info, pod_set, held, (node,)))
+                    if isinstance(moved, str):
+                        result.reasons.append(moved)
+                        result.no_fit = Reason.TOPOLOGY_PLACEMENT_FAILED
+                        return
+                    held[pod_set.name] = result.places = moved
+                    result.is_kept = False
 
     def _anchors(self, info: Info, pod_set: PodSetInfo, held: Mapping[str, Places], lost: Path) -> list[Domain]:
         """Domains that the others of the pod set's group keep."""
@@ -174,33 +204,30 @@ class NodeTopologies:
         others = [ps.name for ps in info.pod_sets if group and ps.name != pod_set.name and _group_of(ps) == group]
         return [d for name in others if name in held for d in held[name].domains if d.values != lost]
 
-    def _move(
-        self, pod_set: PodSetInfo, places: Places, lost: Path, anchors: Sequence[Domain], used: Held
-    ) -> Places | str:
-        """One pod set's places without the lost one; adds what they use more than before."""
-        tree, flavor = self._tree(places.flavor), self.cache.flavors.get(places.flavor)
-        if tree is None or flavor is None:
-            return "workload requires Topology, but there is no TAS cache information"
-        layout = resolve(tree.levels, pod_set.topology)
+    def _move(self, pod_set: PodSetInfo, places: Places, lost: Path, anchors: Sequence[Domain]) -> Places | str:
+        """One pod set's places without the lost one; holds what they use more than before."""
+        from pykueue.core.tas.replace import Loss, replace_node
+
+        ledger = self.cache.ledger
+        room, flavor = self._room(places.flavor, ledger), self.cache.flavors.get(places.flavor)
+        if room is None or flavor is None:
+            return _NO_TREE
+        layout = resolve(room.tree.levels, pod_set.topology)
         if isinstance(layout, str):
             return layout
         domains = replace_node(
             flavor.spec.topology_name or "",
-            tree,
+            room,
             layout,
             Loss(places.domains, lost, anchors),
             pods=_demand(pod_set, flavor),
-            taken=self._taken(places.flavor, tree, used, is_empty=False),
             is_mixed=self.features[Gate.TAS_PROFILE_MIXED],
         )
         if isinstance(domains, str):
             return domains
         before = {domain.values: domain.n_pods for domain in places.domains}
-        for domain in domains:
-            more = domain.n_pods - before.get(domain.values, 0)
-            if more:
-                spot = self.cache.ledger.spot(places.flavor, places.levels, domain.values)
-                _use(used, spot, places.per_pod, more)
+        more = tuple(Domain(d.values, d.n_pods - before.get(d.values, 0)) for d in domains)
+        ledger.add((replace(places, domains=tuple(d for d in more if d.n_pods)),))
         return replace(places, domains=domains)
 
     def _is_topology_only(self, queue: ClusterQueueState) -> bool:
@@ -243,8 +270,13 @@ class NodeTopologies:
             elif is_first_pass:
                 result.is_delayed = any(self.cache.is_provisioned(queue, flavor) for flavor in flavors)
 
-    def _find(self, info: Info, assignment: Assignment, *, is_empty: bool) -> dict[str, Places] | _Fault:
-        """Places by pod set (§5): flavors by name, in each the groups in order; each sees those placed before."""
+    def _find(self, info: Info, assignment: Assignment, ledger: Ledger) -> dict[str, Places] | _Fault:
+        """Places by pod set, beside what the ledger holds."""
+        groups = self._groups(info, assignment)
+        return groups if isinstance(groups, _Fault) else self._place_groups(groups, _held(assignment), ledger)
+
+    def _groups(self, info: Info, assignment: Assignment) -> list[_Group] | _Fault:
+        """What is to be placed, in order (§5): flavors by name, in each the pod set groups."""
         pod_sets = {ps.name: ps for ps in info.pod_sets}
         by_flavor: dict[str, dict[str, list[PodSetInfo]]] = {}
         is_elastic = self._is_elastic(info)
@@ -263,19 +295,32 @@ class NodeTopologies:
             refused = refusal(pod_set.topology) if is_elastic else None
             if refused is not None:
                 return _Fault(result.name, refused)
-            group_name = _group_of(pod_set)
+            name = _group_of(pod_set)
             scaled = pod_set if pod_set.count == result.count else pod_set.scaled_to(result.count)
-            by_flavor.setdefault(flavors[0], {}).setdefault(f"group/{group_name}" if group_name else f"{i}", []).append(
-                scaled
-            )
+            by_flavor.setdefault(flavors[0], {}).setdefault(f"group/{name}" if name else f"{i}", []).append(scaled)
+        return [self._group(flavor, members) for flavor in sorted(by_flavor) for members in by_flavor[flavor].values()]
+
+    def _group(self, flavor: str, pod_sets: Sequence[PodSetInfo]) -> _Group:
+        """Pods to place together: the larger of two pod sets works, the other leads."""
+        workers, leader = pod_sets[0], pod_sets[1] if len(pod_sets) > 1 else None
+        if leader is not None and leader.count > workers.count:
+            workers, leader = leader, workers
+        found = self.cache.flavors[flavor]
+        head = _demand(leader, found) if leader is not None else None
+        return _Group(flavor, pod_sets, workers.topology, _demand(workers, found), head)
+
+    def _place_groups(
+        self, groups: Sequence[_Group], held: Mapping[str, Places], ledger: Ledger
+    ) -> dict[str, Places] | _Fault:
+        """Places by pod set; each group sees those placed before."""
         found: dict[str, Places] = {}
-        held = {r.name: r.held for r in assignment.pod_sets if r.held is not None and not r.is_kept}
-        used: Held = {}
-        for flavor in sorted(by_flavor):
-            for group in by_flavor[flavor].values():
-                placed = self._place_slice(flavor, group, held, used, is_empty=is_empty)
+        with ledger.trial():
+            for group in groups:
+                placed = self._place_slice(group, held, ledger) if held else None
                 if placed is None:
-                    placed = self._place_group(flavor, group, used, is_empty=is_empty)
+                    placed = self._place_group(group, ledger)
+                    if not isinstance(placed, _Fault) and group is not groups[-1]:
+                        ledger.add(tuple(placed.values()))
                 if isinstance(placed, _Fault):
                     return placed
                 found |= placed
@@ -286,86 +331,72 @@ class NodeTopologies:
         return self.features[gate] and info.workload.metadata.annotations.get(Annotation.ELASTIC_JOB) == "true"
 
     def _place_slice(
-        self, name: str, group: Sequence[PodSetInfo], held: Mapping[str, Places], used: Held, *, is_empty: bool
+        self, group: _Group, held: Mapping[str, Places], ledger: Ledger
     ) -> dict[str, Places] | _Fault | None:
-        """Begin with the places of the replaced slice (§10); None if there are none to begin with."""
-        tree, mine = self._tree(name), [held[ps.name] for ps in group if ps.name in held]
-        if tree is None or not mine:
+        """Begin with the places of the replaced slice (§10), and hold what is added; None if there are none to begin with."""
+        room = self._room(group.flavor, ledger)
+        mine = [held[pod_set.name] for pod_set in group.pod_sets if pod_set.name in held]
+        if room is None or not mine:
             return None
-        is_whole = len(mine) == len(group)
-        if not is_whole or any(d.values not in tree.leaf_of for places in mine for d in places.domains):
-            if not is_empty:
+        is_whole = len(mine) == len(group.pod_sets)
+        if not is_whole or any(d.values not in room.tree.leaf_of for places in mine for d in places.domains):
+            if ledger is self.cache.ledger:
                 # Its pods will leave the places that are counted for them.
-                self._use_all(used, mine, -1)
+                ledger.remove(mine)
             return None
-        if is_empty:
-            self._use_all(used, mine, 1)
+        if ledger is not self.cache.ledger:
+            ledger.add(mine)
         found: dict[str, Places] = {}
-        for pod_set in group:
+        for pod_set in group.pod_sets:
             kept = held[pod_set.name]
             more = pod_set.count - sum(domain.n_pods for domain in kept.domains)
             if more <= 0:
                 found[pod_set.name] = replace(kept, domains=first(kept.domains, pod_set.count))
                 continue
-            placed = self._place_group(name, [pod_set.scaled_to(more)], used, is_empty=is_empty)
+            placed = self._place_group(self._group(group.flavor, [pod_set.scaled_to(more)]), ledger)
             if isinstance(placed, _Fault):
                 return placed
+            ledger.add(tuple(placed.values()))
             found[pod_set.name] = replace(kept, domains=grown(kept.domains, placed[pod_set.name].domains))
         return found
 
-    def _use_all(self, used: Held, parts: Sequence[Places], sign: int) -> None:
-        for places in parts:
-            for domain in places.domains:
-                spot = self.cache.ledger.spot(places.flavor, places.levels, domain.values)
-                _use(used, spot, places.per_pod, sign * domain.n_pods)
-
-    def _place_group(
-        self, name: str, group: Sequence[PodSetInfo], used: Held, *, is_empty: bool
-    ) -> dict[str, Places] | _Fault:
-        """Place one pod set, or a leader with its workers; adds what they use."""
-        workers, leader = group[0], group[1] if len(group) > 1 else None
-        if leader is not None and leader.count > workers.count:
-            workers, leader = leader, workers
-        tree, flavor = self._tree(name), self.cache.flavors[name]
-        if tree is None:
-            text = "workload requires Topology, but there is no TAS cache information"
-            return _Fault(workers.name, text, is_error=True)
-        layout = resolve(tree.levels, workers.topology)
-        if isinstance(layout, str):
-            return _Fault(workers.name, layout)
-        crowd = _demand(workers, flavor)
-        head = _demand(leader, flavor) if leader is not None else None
-        taken = self._taken(name, tree, used, is_empty=is_empty)
-        is_mixed = self.features[Gate.TAS_PROFILE_MIXED]
-        placed = place(flavor.spec.topology_name or "", tree, layout, crowd, head, taken=taken, is_mixed=is_mixed)
+    def _place_group(self, group: _Group, ledger: Ledger) -> dict[str, Places] | _Fault:
+        """Place one pod set, or a leader with its workers."""
+        workers, leader = group.workers, group.leader
+        placer = self._placer(group, ledger)
+        placed = placer if isinstance(placer, _Fault) else placer.run()
+        if isinstance(placed, _Fault):
+            return placed
         if isinstance(placed, str):
             return _Fault(workers.name, placed)
-        found = {workers.name: Places(name, placed.levels, placed.workers, crowd.per_pod)}
-        if leader is not None and head is not None and placed.leader is not None:
-            found[leader.name] = Places(name, placed.levels, (placed.leader,), head.per_pod)
-        self._use_all(used, list(found.values()), 1)
+        found = {workers.name: Places(group.flavor, placed.levels, placed.workers, workers.per_pod)}
+        if leader is not None and placed.leader is not None:
+            found[leader.name] = Places(group.flavor, placed.levels, (placed.leader,), leader.per_pod)
         return found
 
-    def _taken(self, flavor: str, tree: Tree, used: Held, *, is_empty: bool) -> Callable[[int], Mapping[str, int]]:
-        ledger = self.cache.ledger
-        shown = ledger.spot(flavor, tree.stored_levels, ()).flavor
-        width = len(tree.stored_levels)
-        paths = tree.paths[-1]
-        nothing: Mapping[str, int] = {}
+    def _placer(self, group: _Group, ledger: Ledger) -> Placer | _Fault:
+        """What finds places for a group, now and later."""
+        from pykueue.core.tas.place import make_placer
 
-        def taken(leaf: int) -> Mapping[str, int]:
-            spot = Spot(shown, paths[leaf][-width:])
-            own = used.get(spot, nothing)
-            return own if is_empty else _sum(ledger.held(spot), own)
+        room, flavor = self._room(group.flavor, ledger), self.cache.flavors[group.flavor]
+        if room is None:
+            return _Fault(group.workers.name, _NO_TREE, is_error=True)
+        layout = resolve(room.tree.levels, group.request)
+        if isinstance(layout, str):
+            return _Fault(group.workers.name, layout)
+        topology, is_mixed = flavor.spec.topology_name or "", self.features[Gate.TAS_PROFILE_MIXED]
+        placer = make_placer(topology, room, layout, group.workers, group.leader, is_mixed=is_mixed)
+        return _Fault(group.workers.name, placer) if isinstance(placer, str) else placer
 
-        return taken
+    def _room(self, name: str, ledger: Ledger) -> Room | None:
+        """What is left on a flavor's nodes; None if it has no topology, or that is not known."""
+        from pykueue.core.tas.capacity import room_of
 
-    def _tree(self, name: str) -> Tree | None:
         flavor = self.cache.flavors.get(name)
         topology = self.cache.topologies.get(flavor.spec.topology_name or "") if flavor is not None else None
         if flavor is None or topology is None:
             return None
-        return self.book.tree(_levels(topology), flavor.spec.node_labels)
+        return room_of(self.book.tree(_levels(topology), flavor.spec.node_labels), ledger, name)
 
     @staticmethod
     def _tell(assignment: Assignment, fault: _Fault) -> None:
@@ -378,6 +409,11 @@ class NodeTopologies:
 
 def _group_of(pod_set: PodSetInfo) -> str | None:
     return pod_set.topology.pod_set_group_name if pod_set.topology is not None else None
+
+
+def _held(assignment: Assignment) -> dict[str, Places]:
+    """Places that a replaced slice is counted with, of the pod sets that begin with them."""
+    return {r.name: r.held for r in assignment.pod_sets if r.held is not None and not r.is_kept}
 
 
 def _settle(assignment: Assignment, found: Mapping[str, Places]) -> None:
@@ -393,15 +429,3 @@ def _levels(topology: Topology) -> tuple[str, ...]:
 def _demand(pod_set: PodSetInfo, flavor: ResourceFlavor) -> PodDemand:
     per_pod = demand_of_pod(pod_requests(pod_set.spec))
     return PodDemand(pod_set.name, pod_set.count, per_pod, pod_set.spec, flavor.spec.tolerations)
-
-
-def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> Mapping[str, int]:
-    if not b:
-        return a
-    return {name: a.get(name, 0) + b.get(name, 0) for name in {**a, **b}}
-
-
-def _use(used: Held, spot: Spot, per_pod: Mapping[str, int], n_pods: int) -> None:
-    held = used.setdefault(spot, {})
-    for name, amount in per_pod.items():
-        held[name] = held.get(name, 0) + amount * n_pods

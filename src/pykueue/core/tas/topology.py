@@ -1,13 +1,13 @@
-"""Nodes as trees of domains, and what is free in each leaf.
+"""Nodes as they come and go, and the trees that are made of them.
 
-A `NodeBook` takes in nodes and pods one by one, in any order, and answers with the `Tree` of a topology: one array per level, each sorted
-by the full path of level values, so that the children of a domain are neighbours and every order that ends in "level values" is the order
-of indexes. A leaf is one host where the topology ends in `kubernetes.io/hostname`, else all nodes with the same path.
+A `NodeBook` takes in nodes and pods one by one, in any order, and answers with the `Tree` of a topology (`tree.py`). Trees are kept between
+calls. A pod changes one leaf of them, and so does a node that changes, goes or comes back; a heartbeat changes nothing. Only a node on a
+path that was never there makes the tree be built anew, at the next call.
 
 The free capacity of a leaf is what its nodes can allocate less what pods without topology use. What Workloads with topology use is
-not known here: it is held from their reservation on (`usage.py`) and subtracted by whoever places (`place.py`).
+not known here: it is held from their reservation on (`ledger.py`) and subtracted by whoever places (`capacity.py`).
 
-Trees are kept between calls. A pod changes one number of them; a node that really changed (a heartbeat does not) drops them.
+`tree.py` and all that works on its arrays is imported with the first tree: a cluster without topologies does without them.
 
 Source: tas.md §4.1.
 """
@@ -15,18 +15,22 @@ Source: tas.md §4.1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pykueue.api.constants import Annotation
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.core.resources import PODS, parse_amount
 from pykueue.core.workload.requests import Requests, pod_requests
 
+if TYPE_CHECKING:
+    from pykueue.core.tas.tree import Tree
+
 HOSTNAME = "kubernetes.io/hostname"
 Path = tuple[str, ...]
 """Values of the levels, from the widest down."""
 
+_NOTHING: Mapping[str, int] = {}
 _TOPOLOGY_ANNOTATIONS = (
     Annotation.POD_SET_REQUIRED_TOPOLOGY,
     Annotation.POD_SET_PREFERRED_TOPOLOGY,
@@ -55,46 +59,6 @@ class Node:
     is_usable: bool
 
 
-@dataclass(slots=True, eq=False)
-class Tree:
-    """Domains of one topology among the nodes of one flavor.
-
-    Attributes:
-        levels: node labels, the widest first.
-        paths: [level][domain], ascending.
-        parents: [level][domain], index in the level above; level 0 has -1.
-        children: [level][domain], indexes in the level below; the last level has empty ranges.
-        nodes: [leaf], the nodes of a leaf by name.
-        free: [leaf], allocatable less what pods without topology use.
-        leaf_of: leaf by the values that an assignment stores (`stored_values`).
-        leaf_of_node: leaf by node name.
-    """
-
-    levels: tuple[str, ...]
-    paths: list[list[Path]]
-    parents: list[list[int]]
-    children: list[list[range]]
-    nodes: list[tuple[Node, ...]]
-    free: list[Requests]
-    leaf_of: dict[Path, int] = field(default_factory=dict)
-    leaf_of_node: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def has_hosts(self) -> bool:
-        """Whether leaves are hosts."""
-        return bool(self.levels) and self.levels[-1] == HOSTNAME
-
-    @property
-    def stored_levels(self) -> tuple[str, ...]:
-        """Levels that an assignment stores: a host says all (§6.4)."""
-        return self.levels[-1:] if self.has_hosts else self.levels
-
-    def stored_values(self, leaf: int) -> Path:
-        """Values that an assignment stores for a leaf."""
-        path = self.paths[-1][leaf]
-        return path[-1:] if self.has_hosts else path
-
-
 class NodeBook:
     """The latest nodes, and what pods without topology use on each."""
 
@@ -114,7 +78,11 @@ class NodeBook:
             del self._nodes[name]
         else:
             self._nodes[name] = new
-        self._trees.clear()
+        for key, tree in list(self._trees.items()):
+            was = old if old is not None and _belongs(old, *key) else None
+            is_now = new if new is not None and _belongs(new, *key) else None
+            if (was or is_now) and not tree.change_node(was, is_now, self._foreign.get(name, _NOTHING)):
+                del self._trees[key]
         return [node for node in (old, new) if node is not None]
 
     def set_pod(self, key: ObjectKey, obj: Obj | None) -> Node | None:
@@ -133,21 +101,21 @@ class NodeBook:
 
     def tree(self, levels: Sequence[str], node_labels: Mapping[str, str]) -> Tree:
         """The domains of the usable nodes with these labels that have all levels."""
+        from pykueue.core.tas.tree import build_tree
+
         key = (tuple(levels), tuple(sorted(node_labels.items())))
         tree = self._trees.get(key)
         if tree is None:
-            chosen = [n for n in self._nodes.values() if _belongs(n, key[0], node_labels)]
-            tree = self._trees[key] = build_tree(key[0], chosen)
-            for name, leaf in tree.leaf_of_node.items():
-                _add(tree.free[leaf], self._foreign.get(name, {}), sign=-1)
+            chosen = [n for n in self._nodes.values() if _belongs(n, *key)]
+            tree = self._trees[key] = build_tree(key[0], chosen, self._foreign)
         return tree
 
     def _shift(self, node: str, requests: Requests, *, sign: int) -> None:
-        _add(self._foreign.setdefault(node, {}), requests, sign=sign)
+        total = self._foreign.setdefault(node, {})
+        for name, amount in requests.items():
+            total[name] = total.get(name, 0) + sign * amount
         for tree in self._trees.values():
-            leaf = tree.leaf_of_node.get(node)
-            if leaf is not None:
-                _add(tree.free[leaf], requests, sign=-sign)
+            tree.change_free(node, requests, -sign)
 
 
 def read_node(obj: Obj) -> Node:
@@ -177,46 +145,9 @@ def read_foreign_pod(obj: Obj) -> tuple[str, Requests] | None:
     return node, requests
 
 
-def build_tree(levels: tuple[str, ...], nodes: Sequence[Node]) -> Tree:
-    """The tree of nodes that all have a label for each level; `free` is what they can allocate."""
-    by_path: dict[Path, list[Node]] = {}
-    for node in sorted(nodes, key=lambda n: n.name):
-        by_path.setdefault(tuple(node.labels[level] for level in levels), []).append(node)
-    leaves = sorted(by_path)
-    paths = [sorted({path[: k + 1] for path in leaves}) for k in range(len(levels))]
-    parents: list[list[int]] = [[-1] * len(paths[0])] if levels else []
-    children: list[list[range]] = []
-    for k in range(1, len(levels)):
-        index = {path: i for i, path in enumerate(paths[k - 1])}
-        parents.append([index[path[:k]] for path in paths[k]])
-        starts = [0] * (len(paths[k - 1]) + 1)
-        for parent in parents[k]:
-            starts[parent + 1] += 1
-        for i in range(1, len(starts)):
-            starts[i] += starts[i - 1]
-        children.append([range(starts[i], starts[i + 1]) for i in range(len(paths[k - 1]))])
-    children.append([range(0)] * len(leaves))
-    grouped = [tuple(by_path[path]) for path in leaves]
-    free: list[Requests] = []
-    for group in grouped:
-        total: Requests = {}
-        for node in group:
-            _add(total, node.allocatable, sign=1)
-        free.append(total)
-    tree = Tree(levels, paths, parents, children, grouped, free)
-    tree.leaf_of = {tree.stored_values(i): i for i in range(len(leaves))}
-    tree.leaf_of_node = {node.name: i for i, group in enumerate(grouped) for node in group}
-    return tree
-
-
-def _belongs(node: Node, levels: tuple[str, ...], node_labels: Mapping[str, str]) -> bool:
+def _belongs(node: Node, levels: Sequence[str], node_labels: Sequence[tuple[str, str]]) -> bool:
     return (
         node.is_usable
-        and all(node.labels.get(key) == value for key, value in node_labels.items())
+        and all(node.labels.get(key) == value for key, value in node_labels)
         and all(level in node.labels for level in levels)
     )
-
-
-def _add(total: Requests, part: Mapping[str, int], *, sign: int) -> None:
-    for name, amount in part.items():
-        total[name] = total.get(name, 0) + sign * amount

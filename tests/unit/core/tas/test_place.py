@@ -11,7 +11,9 @@ from pykueue.api.conversion.topology import Domain
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import SliceConstraint, TopologyRequest
 from pykueue.core.resources import parse_amount
-from pykueue.core.tas.capacity import PodDemand, demand_of_pod
+from pykueue.core.tas.capacity import room_of
+from pykueue.core.tas.demand import PodDemand, demand_of_pod
+from pykueue.core.tas.ledger import Ledger
 from pykueue.core.tas.place import Placement, place
 from pykueue.core.tas.request import resolve
 from pykueue.core.tas.topology import NodeBook
@@ -78,7 +80,7 @@ def run(
         return layout
     workers = demand(pods, count, **(spec or {}))
     head = demand(leader, 1) if leader is not None else None
-    return place("default", tree, layout, workers, head, taken=lambda _: {}, is_mixed=is_mixed)
+    return place("default", room_of(tree, Ledger(), "f"), layout, workers, head, is_mixed=is_mixed)
 
 
 def shown(placement: Placement | str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pykueue.api.conversion.topology import Domain
+from pykueue.core.tas.capacity import room_of
+from pykueue.core.tas.ledger import Ledger
 from pykueue.core.tas.replace import Loss, replace_node
 from pykueue.core.tas.request import Layout, resolve
 from pykueue.core.tas.topology import NodeBook
@@ -19,8 +21,8 @@ def run(drawing: str, request: str, lost: str, held: dict[str, int], *levels: st
     layout = resolve(chosen, request_of(request))
     assert isinstance(layout, Layout)
     loss = Loss([Domain((host,), n) for host, n in held.items()], (lost,))
-    tree = book.tree(chosen, {})
-    found = replace_node("default", tree, layout, loss, pods=demand("1", 1), taken=lambda _: {}, is_mixed=True)
+    room = room_of(book.tree(chosen, {}), Ledger(), "f")
+    found = replace_node("default", room, layout, loss, pods=demand("1", 1), is_mixed=True)
     return found if isinstance(found, str) else {d.values[0]: d.n_pods for d in found}
 
 

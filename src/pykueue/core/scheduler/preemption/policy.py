@@ -67,7 +67,7 @@ class Preemptor:
         topologies = self.topologies
         if topologies is None:
             return self._search(demand)
-        demand = msgspec.structs.replace(demand, has_places=lambda: topologies.fits(info, assignment))
+        demand = msgspec.structs.replace(demand, has_places=topologies.fitter(info, assignment))
         targets = self._search(demand)
         if targets:
             with self.cache.trial(queue.node.tree):
