@@ -59,13 +59,39 @@ class Counts:
 
 
 def place_slowly(
-    left: Mapping[Path, Amounts], layout: Layout, count: int, worker: Amounts, leader: Amounts | None, *, is_mixed: bool
+    left: Mapping[Path, Amounts],
+    layout: Layout,
+    count: int,
+    worker: Amounts,
+    leader: Amounts | None,
+    *,
+    is_mixed: bool,
+    liked: Mapping[Path, int] | None = None,
 ) -> tuple[list[tuple[Path, int]], Path | None] | int:
-    """Leaves with counts in order, and the leader's; or how many slices could have been placed."""
+    """Leaves with counts in order, and the leader's; or how many slices could have been placed; `liked` are scores of leaves."""
+    return make_placer(left, layout, count, worker, leader, is_mixed=is_mixed, liked=liked).run()
+
+
+def make_placer(
+    left: Mapping[Path, Amounts],
+    layout: Layout,
+    count: int,
+    worker: Amounts,
+    leader: Amounts | None,
+    *,
+    is_mixed: bool,
+    liked: Mapping[Path, int] | None = None,
+) -> Placer:
     tree = PlainTree(list(left))
     leaves = count_leaves([left[path] for path in tree.paths[-1]], worker, leader)
     is_best_fit = not (is_mixed and layout.strictness is Strictness.UNCONSTRAINED)
-    return Placer(tree, layout, leaves, count, leader is not None, is_best_fit).run()
+    placer = Placer(tree, layout, leaves, count, leader is not None, is_best_fit)
+    if liked is not None:
+        placer.scores = [
+            [sum(score for leaf, score in liked.items() if leaf[: len(path)] == path) for path in paths]
+            for paths in tree.paths
+        ]
+    return placer
 
 
 def count_leaves(left: Sequence[Amounts], worker: Amounts, leader: Amounts | None) -> Leaves:
@@ -100,11 +126,18 @@ class Offers:
 
 
 def take(
-    order: Sequence[int], offers: Offers, needed: int, *, needs_leader: bool, is_best_fit: bool
+    order: Sequence[int],
+    offers: Offers,
+    needed: int,
+    *,
+    needs_leader: bool,
+    is_best_fit: bool,
+    scores: Sequence[int] | None = None,
 ) -> list[Share] | None:
     """Take domains in order until all units, and the leader, have a place (§6.2); None if they do not suffice.
 
-    The domain that could take all that is left is replaced by the smallest later one that could, if fits are to be best.
+    The domain that could take all that is left is replaced by the smallest later one that could, if fits are to be best; with
+    scores, by one of the same score (§6.7).
     """
     order = promote_leader(order, offers, needed) if needs_leader else order
     shares: list[Share] = []
@@ -117,6 +150,8 @@ def take(
         if offered[domain] >= left and (can_host or not wants_leader):
             if is_best_fit:
                 able = [d for d in order[i:] if offered[d] >= left and (offers.leaders[d] or not wants_leader)]
+                if scores is not None:
+                    able = [d for d in able if scores[d] == scores[domain]]
                 domain = min(able, key=offered.__getitem__)
             return [*shares, Share(domain, left, wants_leader)]
         n = min(offered[domain], left)
@@ -148,6 +183,7 @@ class Placer:
         self.has_leader = has_leader
         self.is_best_fit = is_best_fit
         self.counts = _roll_up(tree, layout, leaves, has_leader)
+        self.scores: list[list[int]] | None = None
 
     def run(self) -> tuple[list[tuple[Path, int]], Path | None] | int:
         found = self._search()
@@ -173,6 +209,11 @@ class Placer:
         """The one domain that holds everything."""
         slices, leaders = self.counts.slices_beside_leader[level], self.counts.leaders[level]
         able = [d for d in order if slices[d] >= self.needed and (leaders[d] or not self.has_leader)]
+        if self.scores is not None and able:
+            scores = self.scores[level]
+            is_bound = self.is_best_fit and self.layout.strictness is not Strictness.REQUIRED
+            top = scores[order[0]] if is_bound else max(scores[d] for d in able)
+            able = [d for d in able if scores[d] == top]
         if not able:
             return None
         return min(able, key=lambda d: slices[d]) if self.is_best_fit else able[0]
@@ -192,7 +233,8 @@ class Placer:
             shares.append(Share(host, min(offers.beside_leader[host], left), True))
             left -= shares[0].units
             rest = self._order(level, rest[1:], with_leader=False)
-        more = take(rest, offers, left, needs_leader=False, is_best_fit=self.is_best_fit) if left else []
+        scores = self.scores[level] if self.scores is not None else None
+        more = take(rest, offers, left, needs_leader=False, is_best_fit=self.is_best_fit, scores=scores) if left else []
         if more is None:
             return self.needed - left + sum(offers.units[d] for d in rest)
         return level, shares + more
@@ -211,14 +253,25 @@ class Placer:
             below = level + 1
             offered = [child for share in sorted(shares) for child in tree.children[level][share.domain]]
             order = self._order(below, offered, with_leader=False)
-            shares = self._must(self._take(order, self._offers(below), self.needed, self.has_leader))
+            scores = self.scores[below] if self.scores is not None else None
+            shares = self._must(self._take(order, self._offers(below), self.needed, self.has_leader, scores))
             level = below
-        pods = [Share(s.domain, s.units * layout.slice_size, s.has_leader) for s in shares]
-        while level < len(tree.paths) - 1:
-            size = layout.inner.get(level + 1, 1)
+        return self.to_leaves(level, shares)
+
+    def to_leaves(self, level: int, shares: list[Share]) -> tuple[list[tuple[Path, int]], Path | None]:
+        """From slices on their level to pods in leaves."""
+        pods = [Share(s.domain, s.units * self.layout.slice_size, s.has_leader) for s in shares]
+        while level < len(self.tree.paths) - 1:
+            size = self.layout.inner.get(level + 1, 1)
             pods = [part for share in pods for part in self._distribute(level + 1, share, size)]
             level += 1
         return self._placement(pods)
+
+    def deal(self, below: int, share: Share) -> list[Share]:
+        """One domain's own slices among its children, above the slices' level."""
+        order = self._order(below, self.tree.children[below - 1][share.domain], with_leader=False)
+        scores = self.scores[below] if self.scores is not None else None
+        return self._must(self._take(order, self._offers(below), share.units, share.has_leader, scores))
 
     def _distribute(self, below: int, share: Share, size: int) -> list[Share]:
         """One domain's own pods among its children, in units of the layer's size."""
@@ -230,11 +283,14 @@ class Placer:
             [counts.leaders[below][d] for d in order],
         )
         # Positions in the order stand for the children, so that the lists are as long as the order and not as the level.
-        shares = self._must(self._take(range(len(order)), offers, share.units // size, share.has_leader))
+        scores = [self.scores[below][d] for d in order] if self.scores is not None else None
+        shares = self._must(self._take(range(len(order)), offers, share.units // size, share.has_leader, scores))
         return [Share(order[s.domain], s.units * size, s.has_leader) for s in shares]
 
-    def _take(self, order: Sequence[int], offers: Offers, needed: int, needs_leader: bool) -> list[Share] | None:
-        return take(order, offers, needed, needs_leader=needs_leader, is_best_fit=self.is_best_fit)
+    def _take(
+        self, order: Sequence[int], offers: Offers, needed: int, needs_leader: bool, scores: Sequence[int] | None = None
+    ) -> list[Share] | None:
+        return take(order, offers, needed, needs_leader=needs_leader, is_best_fit=self.is_best_fit, scores=scores)
 
     def _must(self, shares: list[Share] | None) -> list[Share]:
         assert shares is not None
@@ -252,7 +308,10 @@ class Placer:
         pods = (counts.pods_beside_leader if with_leader else counts.pods)[level]
         leaders = counts.leaders[level]
         sign = -1 if self.is_best_fit else 1
-        return sorted(domains, key=lambda d: (-leaders[d] if with_leader else 0, sign * slices[d], pods[d], d))
+        scores = self.scores[level] if self.scores is not None else [0] * len(slices)
+        return sorted(
+            domains, key=lambda d: (-leaders[d] if with_leader else 0, -scores[d], sign * slices[d], pods[d], d)
+        )
 
 
 def _roll_up(tree: PlainTree, layout: Layout, leaves: Leaves, has_leader: bool) -> Counts:

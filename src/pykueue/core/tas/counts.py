@@ -6,8 +6,8 @@ counted again, and the domains above them.
 
 Leaves that take nothing are tallied by reason, for people who ask why; only when they ask.
 
-To extend (scores of domains, balanced placement): add an array per level and compute it in `_count` and `_roll`, from children to
-parents, for `changed` leaves or for all. Whoever wants to change numbers to try something out copies the arrays.
+To extend: add an array per level and compute it in `_count` and `_roll`, from children to parents, for `changed` leaves or for all.
+Whoever wants to change numbers to try something out copies the arrays (`balanced.py`).
 
 Source: tas.md §4.2, §4.3.
 """
@@ -132,6 +132,11 @@ class Counts:
                 self._count(np.array(leaves, dtype=np.int64))
                 return
         self._count(None)
+
+    def allowed(self) -> Bools:
+        """[leaf], whether the workers may go there, room or not."""
+        mask = self._workers.eligibility().mask
+        return mask if self._inside is None else mask & self._inside
 
     def excluded_text(self) -> str:
         """The end of a message that says why nodes were left out; empty if none was."""

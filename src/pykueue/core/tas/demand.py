@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,8 @@ from pykueue.core.scheduler.affinity import tolerates
 from pykueue.core.tas.topology import Node
 
 _EFFECTS = ("NoSchedule", "NoExecute")
+Preferences: TypeAlias = Sequence[Mapping[str, Any]]
+"""`preferredDuringSchedulingIgnoredDuringExecution` of a PodSpec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class PodDemand:
         per_pod: amounts that one pod takes of a node, with 1 of `pods`.
         spec: PodSpec, for node selector, affinity and tolerations.
         tolerations: more of them, of the flavor.
+        preferences: preferred node affinity, where it counts.
     """
 
     name: str
@@ -35,6 +38,7 @@ class PodDemand:
     per_pod: Mapping[str, int]
     spec: Mapping[str, Any]
     tolerations: Sequence[Mapping[str, Any]] = ()
+    preferences: Preferences = ()
 
     @property
     def wishes(self) -> Wishes:
@@ -91,6 +95,12 @@ class Wishes:
 def demand_of_pod(requests: Mapping[str, int]) -> dict[str, int]:
     """What one pod takes of a node, from its requests."""
     return {**requests, PODS: requests.get(PODS, 0) + 1}
+
+
+def preferences_of(spec: Mapping[str, Any]) -> Preferences:
+    """The preferred node affinity of a PodSpec."""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    return affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
 
 
 def untolerated(node: Node, tolerations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -11,24 +11,28 @@ Everything works on index arrays of one level, in the order of paths. On a wide 
 
 What it does not know: Workloads, quota, who used the capacity; a "no" is a text that becomes part of the pending message.
 
-To extend: another algorithm is a function of `_Placer` that returns a level and its `Shares`, tried before `_search` (balanced placement),
-after which `_descend` goes on; another key of the order goes into `_keys`.
+Balanced placement (`balanced.py`) is tried before `_search`, where it is on. Where preferred affinity counts, its scores (`affinity.py`) come
+first in every order, and best fits are looked for only among domains that are liked as much.
+
+To extend: another algorithm returns a level and its `Shares`, after which `_descend` goes on; another key of the order goes into `_keys`.
 
 Source: tas.md §6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from pykueue.api.conversion.topology import Domain
+from pykueue.core.tas.affinity import scores_of
+from pykueue.core.tas.balanced import balance
 from pykueue.core.tas.capacity import Room
 from pykueue.core.tas.counts import Counts
-from pykueue.core.tas.demand import PodDemand
+from pykueue.core.tas.demand import PodDemand, Preferences
 from pykueue.core.tas.request import Layout, Strictness
 from pykueue.core.tas.tree import Ints
 
@@ -88,6 +92,7 @@ def place(
     leader: PodDemand | None,
     *,
     is_mixed: bool,
+    is_balanced: bool = False,
     inside: Iterable[range] | None = None,
 ) -> Placement | str:
     """Place pods, or say why they do not fit.
@@ -99,12 +104,15 @@ def place(
         workers: pods to place; pods that do not fill a slice are never placed.
         leader: one more pod, which goes into the same domain where the request binds.
         is_mixed: unconstrained requests take the least free capacity first (gate TASProfileMixed).
+        is_balanced: preferring requests fill domains equally where they can (gate TASBalancedPlacement).
         inside: leaves that may be used; None for all.
 
     Returns:
         The placement; its counts sum up to `workers.count` in whole slices. Or the not-fit text (§6.5).
     """
-    placer = make_placer(topology, room, layout, workers, leader, is_mixed=is_mixed, inside=inside)
+    placer = make_placer(
+        topology, room, layout, workers, leader, is_mixed=is_mixed, is_balanced=is_balanced, inside=inside
+    )
     return placer if isinstance(placer, str) else placer.run()
 
 
@@ -116,6 +124,7 @@ def make_placer(
     leader: PodDemand | None,
     *,
     is_mixed: bool,
+    is_balanced: bool = False,
     inside: Iterable[range] | None = None,
 ) -> Placer | str:
     """What answers for this request as often as it is asked, while the room changes; or why nothing can."""
@@ -123,16 +132,23 @@ def make_placer(
         return f"no topology domains at level: {room.tree.levels[layout.main]}"
     counts = room.counts(layout, workers, leader, inside)
     is_best_fit = not (is_mixed and layout.strictness is Strictness.UNCONSTRAINED)
-    return Placer(topology, layout, counts, workers.count, has_leader=leader is not None, is_best_fit=is_best_fit)
+    placer = Placer(topology, layout, counts, workers.count, has_leader=leader is not None, is_best_fit=is_best_fit)
+    placer.is_balanced = is_balanced and layout.strictness is Strictness.PREFERRED
+    placer.preferences = workers.preferences
+    return placer
 
 
-def take(order: Ints, offers: Offers, needed: int, *, needs_leader: bool, is_best_fit: bool) -> Shares | None:
+def take(
+    order: Ints, offers: Offers, needed: int, *, needs_leader: bool, is_best_fit: bool, scores: Ints | None = None
+) -> Shares | None:
     """Take domains in order until all units, and the leader, have a place (§6.2); None if they do not suffice.
 
-    The domain that could take all that is left is replaced by the smallest later one that could, if fits are to be best.
+    The domain that could take all that is left is replaced by the smallest later one that could, and is liked as much, if fits are to
+    be best.
     """
     if not needs_leader:
-        return _fill(order, offers.units[order], needed, is_best_fit=is_best_fit)
+        liked = scores[order] if scores is not None else None
+        return _fill(order, offers.units[order], needed, is_best_fit=is_best_fit, liked=liked)
     order = promote_leader(order, offers, needed)
     able = offers.leaders[order] > 0
     if not able.any():
@@ -146,12 +162,16 @@ def take(order: Ints, offers: Offers, needed: int, *, needs_leader: bool, is_bes
     if beside[first] >= left:
         at = first
         if is_best_fit:
-            later = np.flatnonzero(able[first:] & (beside[first:] >= left)) + first
+            suits = able[first:] & (beside[first:] >= left)
+            if scores is not None:
+                suits &= scores[order[first:]] == scores[order[first]]
+            later = np.flatnonzero(suits) + first
             at = int(later[np.argmin(beside[later])])
         return _join(before, _one(int(order[at]), left), host=int(order[at]))
     host = _one(int(order[first]), int(beside[first]))
     rest = order[first + 1 :]
-    more = _fill(rest, offers.units[rest], left - int(beside[first]), is_best_fit=is_best_fit)
+    liked = scores[rest] if scores is not None else None
+    more = _fill(rest, offers.units[rest], left - int(beside[first]), is_best_fit=is_best_fit, liked=liked)
     return None if more is None else _join(before, host, more, host=int(order[first]))
 
 
@@ -180,10 +200,18 @@ class Placer:
         self.needed = count // layout.slice_size
         self.has_leader = has_leader
         self.is_best_fit = is_best_fit
+        self.is_balanced = False
+        self.preferences: Preferences = ()
+        self._scores: list[Ints] | None = None
 
     def run(self) -> Placement | str:
         """The placement, or the not-fit text."""
         self.counts.refresh()
+        if self.preferences:
+            self._scores = scores_of(self.tree, self.preferences).by_level(self.counts.allowed())
+        balanced = self._balanced() if self.is_balanced else None
+        if balanced is not None:
+            return balanced
         found = self._search()
         if isinstance(found, int):
             return self._not_fit(found)
@@ -202,6 +230,17 @@ class Placer:
             return int(slices.max()) >= self.needed
         return int(slices.sum()) >= self.needed
 
+    def _balanced(self) -> Placement | None:
+        """The balanced placement, if there is one: below its domains each distributes its own (§6.6 step 9)."""
+        found = balance(self.counts, self.layout, self.needed, has_leader=self.has_leader, scores=self._scores)
+        if found is None:
+            return None
+        level, shares = found.level, Shares(np.array(found.domains), np.array(found.slices), found.host)
+        while level < self.layout.slice_level:
+            level += 1
+            shares = self._each(level, shares, 1, self._offered_slices)
+        return self._to_leaves(level, shares)
+
     # --- search ------------------------------------------------------------------------------------------------------
 
     def _search(self) -> tuple[int, Shares] | int:
@@ -219,13 +258,21 @@ class Placer:
             level -= 1
 
     def _single(self, level: int) -> int | None:
-        """The one domain that holds everything: in either order, the one with the least that suffices."""
+        """The one domain that holds everything: in either order, the one with the least that suffices.
+
+        Where domains are liked differently, it is one that is liked most; only who insists on one domain takes a lesser one.
+        """
         slices = self.counts.slices_beside_leader[level]
         able = slices >= self.needed
         if self.has_leader:
             able &= self.counts.leaders[level] > 0
         if self.needed == 0:
             able &= self.tree.live_domains(level)
+        if self._scores is not None and able.any():
+            scores = self._scores[level]
+            is_bound = self.is_best_fit and self.layout.strictness is not Strictness.REQUIRED
+            every = np.arange(len(scores))
+            able &= scores == (scores[self._first(level, every)] if is_bound else scores[able].max())
         domains = np.flatnonzero(able)
         return _least(domains, slices, self.counts.pods_beside_leader[level]) if len(domains) else None
 
@@ -265,31 +312,53 @@ class Placer:
             level += 1
             if self.has_leader:
                 order = children[self._sorted(level, children)]
-                shares = self._must(self._take(order, self._offers(level), self.needed, needs_leader=True))
+                scores = self._scores[level] if self._scores is not None else None
+                found = self._take(order, self._offers(level), self.needed, needs_leader=True, scores=scores)
+                shares = self._must(found)
             else:
                 shares = self._must(self._choose(level, children, self.needed))
-        shares = shares._replace(units=shares.units * layout.slice_size)
+        return self._to_leaves(level, shares)
+
+    def _to_leaves(self, level: int, shares: Shares) -> Placement:
+        """From slices on their level to pods in leaves."""
+        shares = shares._replace(units=shares.units * self.layout.slice_size)
         while level < len(self.tree.levels) - 1:
             level += 1
-            shares = self._distribute(level, shares, layout.inner.get(level, 1))
+            shares = self._each(level, shares, self.layout.inner.get(level, 1), self._offered_pods)
         return self._placement(shares)
 
-    def _distribute(self, below: int, shares: Shares, size: int) -> Shares:
-        """Each domain's own pods among its children, in units of the layer's size."""
+    def _each(
+        self, below: int, shares: Shares, size: int, offered: Callable[[int, slice, int], tuple[Ints, Offers]]
+    ) -> Shares:
+        """Each domain's own units among its children, in portions of a size; `offered` tells their order, and portions."""
         parts = []
         host = _NOBODY
-        starts, counts = self.tree.starts[below - 1], self.counts
+        starts = self.tree.starts[below - 1]
         for domain, units in zip(shares.domains.tolist(), shares.units.tolist(), strict=True):
-            start, end = starts[domain], starts[domain + 1]
-            pods, beside = counts.pods[below][start:end], counts.pods_beside_leader[below][start:end]
-            # Below the slices' level the order is that of pods alone, the fewest first (§6.3).
-            order = np.argsort(pods, kind="stable")
-            offers = Offers(pods // size, beside // size, counts.leaders[below][start:end])
-            part = self._must(self._take(order, offers, units // size, needs_leader=domain == shares.host))
-            parts.append(Shares(part.domains + start, part.units * size))
+            which = slice(int(starts[domain]), int(starts[domain + 1]))
+            order, offers = offered(below, which, size)
+            scores = self._scores[below][which] if self._scores is not None else None
+            part = self._must(
+                self._take(order, offers, units // size, needs_leader=domain == shares.host, scores=scores)
+            )
+            parts.append(Shares(part.domains + which.start, part.units * size))
             if part.host != _NOBODY:
-                host = int(part.host + start)
+                host = int(part.host + which.start)
         return _join(*parts, host=host) if parts else shares
+
+    def _offered_pods(self, level: int, which: slice, size: int) -> tuple[Ints, Offers]:
+        """Below the slices' level the order is that of pods alone, the fewest first (§6.3)."""
+        counts = self.counts
+        pods, beside = counts.pods[level][which], counts.pods_beside_leader[level][which]
+        order = np.argsort(pods, kind="stable")
+        if self._scores is not None:
+            order = np.lexsort((pods, -self._scores[level][which]))
+        return order, Offers(pods // size, beside // size, counts.leaders[level][which])
+
+    def _offered_slices(self, level: int, which: slice, _size: int) -> tuple[Ints, Offers]:
+        offers = self._offers(level)
+        order = self._sorted(level, np.arange(which.start, which.stop))
+        return order, Offers(offers.units[which], offers.beside_leader[which], offers.leaders[which])
 
     def _children(self, level: int, domains: Ints) -> Ints:
         """The children of domains, ascending as these are."""
@@ -300,8 +369,10 @@ class Placer:
         children: Ints = np.arange(n.sum()) + np.repeat(begin - (np.cumsum(n) - n), n)
         return children
 
-    def _take(self, order: Ints, offers: Offers, needed: int, *, needs_leader: bool) -> Shares | None:
-        return take(order, offers, needed, needs_leader=needs_leader, is_best_fit=self.is_best_fit)
+    def _take(
+        self, order: Ints, offers: Offers, needed: int, *, needs_leader: bool, scores: Ints | None = None
+    ) -> Shares | None:
+        return take(order, offers, needed, needs_leader=needs_leader, is_best_fit=self.is_best_fit, scores=scores)
 
     def _must(self, shares: Shares | None) -> Shares:
         assert shares is not None, f"counts of topology {self.topology} promise more than its children hold"
@@ -317,31 +388,30 @@ class Placer:
 
     # --- order -------------------------------------------------------------------------------------------------------
 
-    def _keys(self, level: int, *, beside_leader: bool = False) -> tuple[Ints, Ints]:
+    def _keys(self, level: int, *, beside_leader: bool = False) -> tuple[Ints, ...]:
         """Arrays of a level to sort by, the more important first; ties go by index, which is by path (§6.3)."""
         counts = self.counts
         slices = (counts.slices_beside_leader if beside_leader else counts.slices)[level]
         pods = (counts.pods_beside_leader if beside_leader else counts.pods)[level]
-        return (-slices if self.is_best_fit else slices), pods
+        keys = (-slices if self.is_best_fit else slices), pods
+        return keys if self._scores is None else (-self._scores[level], *keys)
 
     def _sorted(self, level: int, domains: Ints) -> Ints:
         """Positions of ascending domains in their order."""
-        slices, pods = self._keys(level)
-        order: Ints = np.lexsort((pods[domains], slices[domains]))
+        order: Ints = np.lexsort([key[domains] for key in reversed(self._keys(level))])
         return order
 
     def _first(self, level: int, domains: Ints) -> int:
         """Of ascending domains the first in the order that looks at leaders."""
-        slices, pods = self._keys(level, beside_leader=True)
-        leaders = self.counts.leaders[level]
-        return _least(domains, -leaders, slices, pods)
+        return _least(domains, -self.counts.leaders[level], *self._keys(level, beside_leader=True))
 
     def _choose(self, level: int, domains: Ints, needed: int) -> Shares | None:
         """`take` without a leader, among ascending domains of the slices' level or above."""
         units = self.counts.slices[level][domains]
-        if len(domains) <= _WIDE:
+        if len(domains) <= _WIDE or self._scores is not None:
             order = self._sorted(level, domains)
-            found = _fill(order, units[order], needed, is_best_fit=self.is_best_fit)
+            liked = self._scores[level][domains][order] if self._scores is not None else None
+            found = _fill(order, units[order], needed, is_best_fit=self.is_best_fit, liked=liked)
             return None if found is None else Shares(domains[found.domains], found.units)
         if not self.is_best_fit:
             # Those that take nothing come first in the order, and get nothing.
@@ -386,8 +456,8 @@ class Placer:
         return "; ".join(texts)
 
 
-def _fill(order: Ints, units: Ints, needed: int, *, is_best_fit: bool) -> Shares | None:
-    """`take` without a leader; `units` is in the order."""
+def _fill(order: Ints, units: Ints, needed: int, *, is_best_fit: bool, liked: Ints | None = None) -> Shares | None:
+    """`take` without a leader; `units` and `liked` (scores) are in the order."""
     if needed == 0:
         return Shares(order[:0], units[:0])
     filled = np.cumsum(units)
@@ -397,7 +467,10 @@ def _fill(order: Ints, units: Ints, needed: int, *, is_best_fit: bool) -> Shares
     left = needed - (int(filled[last - 1]) if last else 0)
     at = last
     if is_best_fit:
-        later = np.flatnonzero(units[last:] >= left) + last
+        suits = units[last:] >= left
+        if liked is not None:
+            suits &= liked[last:] == liked[last]
+        later = np.flatnonzero(suits) + last
         at = int(later[np.argmin(units[later])])
     domains, taken = order[: last + 1].copy(), units[: last + 1].copy()
     domains[last], taken[last] = order[at], left

@@ -28,7 +28,7 @@ from pykueue.api.v1beta2 import ResourceFlavor, Topology, TopologyRequest
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
-from pykueue.core.tas.demand import PodDemand, demand_of_pod
+from pykueue.core.tas.demand import PodDemand, demand_of_pod, preferences_of
 from pykueue.core.tas.elastic import first, grown, refusal
 from pykueue.core.tas.ledger import Ledger, Places
 from pykueue.core.tas.request import asked_levels, is_requested, resolve
@@ -220,7 +220,7 @@ class NodeTopologies:
             room,
             layout,
             Loss(places.domains, lost, anchors),
-            pods=_demand(pod_set, flavor),
+            pods=self._demand(pod_set, flavor),
             is_mixed=self.features[Gate.TAS_PROFILE_MIXED],
         )
         if isinstance(domains, str):
@@ -306,8 +306,8 @@ class NodeTopologies:
         if leader is not None and leader.count > workers.count:
             workers, leader = leader, workers
         found = self.cache.flavors[flavor]
-        head = _demand(leader, found) if leader is not None else None
-        return _Group(flavor, pod_sets, workers.topology, _demand(workers, found), head)
+        head = self._demand(leader, found) if leader is not None else None
+        return _Group(flavor, pod_sets, workers.topology, self._demand(workers, found), head)
 
     def _place_groups(
         self, groups: Sequence[_Group], held: Mapping[str, Places], ledger: Ledger
@@ -384,8 +384,15 @@ class NodeTopologies:
         layout = resolve(room.tree.levels, group.request)
         if isinstance(layout, str):
             return _Fault(group.workers.name, layout)
-        topology, is_mixed = flavor.spec.topology_name or "", self.features[Gate.TAS_PROFILE_MIXED]
-        placer = make_placer(topology, room, layout, group.workers, group.leader, is_mixed=is_mixed)
+        placer = make_placer(
+            flavor.spec.topology_name or "",
+            room,
+            layout,
+            group.workers,
+            group.leader,
+            is_mixed=self.features[Gate.TAS_PROFILE_MIXED],
+            is_balanced=self.features[Gate.TAS_BALANCED_PLACEMENT],
+        )
         return _Fault(group.workers.name, placer) if isinstance(placer, str) else placer
 
     def _room(self, name: str, ledger: Ledger) -> Room | None:
@@ -397,6 +404,17 @@ class NodeTopologies:
         if flavor is None or topology is None:
             return None
         return room_of(self.book.tree(_levels(topology), flavor.spec.node_labels), ledger, name)
+
+    def _demand(self, pod_set: PodSetInfo, flavor: ResourceFlavor) -> PodDemand:
+        spec, counts_affinity = pod_set.spec, self.features[Gate.TAS_RESPECT_NODE_AFFINITY_PREFERRED]
+        return PodDemand(
+            pod_set.name,
+            pod_set.count,
+            demand_of_pod(pod_requests(spec)),
+            spec,
+            flavor.spec.tolerations,
+            preferences_of(spec) if counts_affinity else (),
+        )
 
     @staticmethod
     def _tell(assignment: Assignment, fault: _Fault) -> None:
@@ -424,8 +442,3 @@ def _settle(assignment: Assignment, found: Mapping[str, Places]) -> None:
 
 def _levels(topology: Topology) -> tuple[str, ...]:
     return tuple(level.node_label for level in topology.spec.levels)
-
-
-def _demand(pod_set: PodSetInfo, flavor: ResourceFlavor) -> PodDemand:
-    per_pod = demand_of_pod(pod_requests(pod_set.spec))
-    return PodDemand(pod_set.name, pod_set.count, per_pod, pod_set.spec, flavor.spec.tolerations)

@@ -30,6 +30,7 @@ from pykueue.core.tas.topology import HOSTNAME, Node, Path
 from pykueue.core.workload.requests import Requests
 
 if TYPE_CHECKING:
+    from pykueue.core.tas.affinity import Scores
     from pykueue.core.tas.capacity import Room
     from pykueue.core.tas.ledger import Ledger
 
@@ -56,6 +57,7 @@ class Tree:
         leaf_of_node: leaf by node name.
         changes: leaves whose nodes or capacity changed.
         rooms: what is left in the leaves, by ledger and flavor; see `capacity.py`.
+        scores: what pods think of the leaves, by their preferences; see `affinity.py`.
     """
 
     levels: tuple[str, ...]
@@ -71,6 +73,7 @@ class Tree:
     leaf_of_node: dict[str, int]
     changes: Changes[int] = field(default_factory=Changes)
     rooms: dict[tuple[Ledger, str], Room] = field(default_factory=dict)
+    scores: Recent[bytes, Scores] = field(default_factory=lambda: Recent(_ELIGIBILITIES_MAX))
     _eligibilities: Recent[bytes, Eligibility] = field(default_factory=lambda: Recent(_ELIGIBILITIES_MAX))
 
     @property

@@ -93,7 +93,7 @@ def test_racks_that_one_took_are_left() -> None:
     [(_, decision)] = admits(world.cycle()).items()
     second = decision.admission.pod_set_assignments[1].topology_assignment
     assert second is not None
-    assert [level for part in second.slices for level in part.values_per_level][0].universal == "b2"
+    assert next(level for part in second.slices for level in part.values_per_level).universal == "b2"
 
 
 FREE = [

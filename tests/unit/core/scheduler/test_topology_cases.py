@@ -35,9 +35,10 @@ def hosts(**cpu: str) -> list[dict[str, Any]]:
 def world_of(drawing: str | list[dict[str, Any]], features: Features | None = None, **options: Any) -> World:
     """One ClusterQueue `cq` with the flavor `tas-default`, unless options say otherwise."""
     world = World(features=features)
-    is_single = not isinstance(drawing, str)
+    levels = options.pop("levels", LEVELS if isinstance(drawing, str) else (HOST,))
+    is_single = levels == (HOST,)
     topology = "tas-single-level" if is_single else "tas-three-level"
-    world.topology(topology, *((HOST,) if is_single else LEVELS))
+    world.topology(topology, *levels)
     world.flavor("tas-default", topologyName=topology)
     world.nodes(nodes(drawing) if isinstance(drawing, str) else drawing)
     if options.pop("queue", True):
@@ -525,3 +526,21 @@ def test_trials_of_a_ledger_nest() -> None:
             ledger.add(held)
         assert ledger._held == {}
     assert ledger._held == before
+
+
+def test_alpha_gates_reach_the_placement() -> None:
+    """TB-01, TF-01: two racks are filled equally, and the liked node is taken, once the gates are on."""
+    drawing = "b1{r1{x1:15} r2{x2:15}}"
+    for is_on, want in ((False, {"x1": 15, "x2": 8}), (True, {"x1": 12, "x2": 11})):
+        objs = nodes(drawing)
+        for obj in objs:
+            obj["status"]["allocatable"]["pods"] = "99"
+        world = world_of(objs, Features({Gate.TAS_BALANCED_PLACEMENT: is_on}), levels=LEVELS)
+        submit(world, "w", pod_set("one", 23, preferred=RACK))
+        assert placed(world) == {"w": {"one": want}}
+    term = {"matchExpressions": [{"key": HOST, "operator": "In", "values": ["x2"]}]}
+    preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": term}]}
+    for is_on, host in ((False, "x1"), (True, "x2")):
+        world = world_of(drawing, Features({Gate.TAS_RESPECT_NODE_AFFINITY_PREFERRED: is_on}))
+        submit(world, "w", pod_set("one", 1, spec={"affinity": {"nodeAffinity": preferred}}, preferred=RACK))
+        assert placed(world) == {"w": {"one": {host: 1}}}
