@@ -17,12 +17,13 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from pykueue.api.errors import DataError
+from pykueue.api.errors import DataError, InternalError
 from pykueue.api.objects import Obj, ObjectKey
 
 FORMAT = 1
@@ -79,13 +80,21 @@ class SqliteJournal:
         return max(counter, newest), self._objects()
 
     def put(self, storage: str, key: ObjectKey, revision: int, obj: Obj) -> None:
-        """See `store.Journal.put`."""
-        with self._db:
+        """See `store.Journal.put`.
+
+        Raises:
+            InternalError: the disk is full, or cannot be written for another reason; nothing was changed.
+        """
+        with self._writing():
             self._db.execute(_PUT, (storage, key.namespace, key.name, revision, self._encoder.encode(obj)))
 
     def remove(self, storage: str, key: ObjectKey, revision: int) -> None:
-        """See `store.Journal.remove`."""
-        with self._db:
+        """See `store.Journal.remove`.
+
+        Raises:
+            InternalError: as `put`.
+        """
+        with self._writing():
             self._db.execute(_REMOVE, (storage, key.namespace, key.name))
             self._db.execute("UPDATE counter SET revision = ?", (revision,))
 
@@ -93,6 +102,15 @@ class SqliteJournal:
         """See `store.Journal.close`."""
         self._db.close()
         self._lock.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction; what the disk refuses is the answer to the request, and no fault of ours."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.OperationalError as error:
+            raise InternalError(f"nothing was changed, for {self.path} cannot be written: {error}") from error
 
     def _objects(self) -> Iterator[tuple[str, ObjectKey, Obj]]:
         decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -129,13 +147,17 @@ def _lock(directory: Path) -> IO[str]:
 
 
 def _open(path: Path, synchronous: str) -> sqlite3.Connection:
-    is_new = not path.exists()
+    # Credentials are made after the first objects: beside an empty file they tell that it was not always so.
+    had_objects = path.exists() and (path.parent / "pki").exists()
     try:
         db = sqlite3.connect(path, check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        if is_new or not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            if had_objects:
+                db.close()
+                raise _damaged(path, "it is empty, but there are credentials of a cluster beside it")
             with db:
                 db.executescript(
                     f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {_SCHEMA}"
@@ -143,6 +165,8 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
         (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        raise DataError(str(path), [f"the data cannot be opened: {error}"]) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(path, str(error)) from error
     if found != "ok":

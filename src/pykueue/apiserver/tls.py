@@ -16,7 +16,6 @@ renewed; the authority is not, for that would end every kubeconfig given out.
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import os
 import secrets
 import ssl
@@ -26,10 +25,11 @@ from pathlib import Path
 
 import yaml
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
+from pykueue import pki
 from pykueue.api.errors import ConfigError, DataError
 from pykueue.apiserver.messages import ADMIN_USER, SYSTEM_MASTERS
 
@@ -68,23 +68,34 @@ def load_identity(directory: Path, addresses: Sequence[str], now: dt.datetime) -
     Raises:
         DataError: a file cannot be read.
     """
-    pki = directory / "pki"
+    folder = directory / "pki"
     try:
-        pki.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ca_cert, ca_key = _authority(pki, now)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ca_cert, ca_key = _authority(folder, now)
         wanted = tuple(dict.fromkeys((*_ALWAYS_NAMED, *addresses)))
-        if not _is_current(pki / "server.crt", wanted, now):
-            _issue(pki, "server", ca_cert, ca_key, subject=_subject("pykueue"), addresses=wanted, now=now)
-        if not _is_current(pki / "admin.crt", (), now):
-            _issue(pki, "admin", ca_cert, ca_key, subject=_subject(ADMIN_USER, SYSTEM_MASTERS), addresses=(), now=now)
-        token = pki / "token"
+        if not _is_current(folder / "server.crt", wanted, now):
+            key = pki.new_key()
+            cert = pki.certificate(_subject("pykueue"), key, (ca_cert, ca_key), now, _TEN_YEARS, names=wanted)
+            _write_pair(folder, "server", cert, key)
+        if not _is_current(folder / "admin.crt", (), now):
+            key = pki.new_key()
+            cert = pki.certificate(_subject(ADMIN_USER, SYSTEM_MASTERS), key, (ca_cert, ca_key), now, _TEN_YEARS)
+            _write_pair(folder, "admin", cert, key)
+        token = folder / "token"
         if not token.exists():
             _write_private(token, secrets.token_urlsafe(32).encode())
         text = token.read_text().strip()
     except (OSError, ValueError, TypeError) as error:
         detail = f"the server's certificates cannot be read: {error}; remove this folder to have new ones made"
-        raise DataError(str(pki), [detail]) from error
-    return Identity(pki / "ca.crt", pki / "server.crt", pki / "server.key", pki / "admin.crt", pki / "admin.key", text)
+        raise DataError(str(folder), [detail]) from error
+    return Identity(
+        folder / "ca.crt",
+        folder / "server.crt",
+        folder / "server.key",
+        folder / "admin.crt",
+        folder / "admin.key",
+        text,
+    )
 
 
 def kubeconfig(identity: Identity, server: str, name: str = "pykueue") -> str:
@@ -130,65 +141,17 @@ def write_kubeconfig(path: Path, text: str) -> None:
         raise ConfigError(str(path), [f"the kubeconfig cannot be written: {error.strerror}"]) from error
 
 
-def _authority(pki: Path, now: dt.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    cert_path, key_path = pki / "ca.crt", pki / "ca.key"
+def _authority(folder: Path, now: dt.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    cert_path, key_path = folder / "ca.crt", folder / "ca.key"
     if cert_path.exists() and key_path.exists():
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ValueError(f"{key_path} is not an elliptic-curve key")
         return x509.load_pem_x509_certificate(cert_path.read_bytes()), key
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _subject("pykueue-ca")
-    builder = _builder(subject, subject, key, now).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
-    )
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    cert = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
-    _write_pair(pki, "ca", cert, key)
+    key = pki.new_key()
+    cert = pki.authority(_subject("pykueue-ca"), key, now, _TEN_YEARS)
+    _write_pair(folder, "ca", cert, key)
     return cert, key
-
-
-def _issue(
-    pki: Path,
-    name: str,
-    ca_cert: x509.Certificate,
-    ca_key: ec.EllipticCurvePrivateKey,
-    *,
-    subject: x509.Name,
-    addresses: Sequence[str],
-    now: dt.datetime,
-) -> None:
-    """Make a key and a certificate: for serving if there are addresses, else for a client."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    usage = ExtendedKeyUsageOID.SERVER_AUTH if addresses else ExtendedKeyUsageOID.CLIENT_AUTH
-    builder = _builder(subject, ca_cert.subject, key, now)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    builder = builder.add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-    )
-    if addresses:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([_general_name(a) for a in addresses]), critical=False
-        )
-    _write_pair(pki, name, builder.sign(ca_key, hashes.SHA256()), key)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: dt.datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + _TEN_YEARS)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
 
 
 def _subject(common_name: str, organization: str = "") -> x509.Name:
@@ -196,13 +159,6 @@ def _subject(common_name: str, organization: str = "") -> x509.Name:
     if organization:
         names.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
     return x509.Name(names)
-
-
-def _general_name(address: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(address))
-    except ValueError:
-        return x509.DNSName(address)
 
 
 def _is_current(path: Path, addresses: Sequence[str], now: dt.datetime) -> bool:
@@ -214,15 +170,12 @@ def _is_current(path: Path, addresses: Sequence[str], now: dt.datetime) -> bool:
     if not addresses:
         return True
     covered = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return all(_general_name(address) in covered for address in addresses)
+    return all(pki.general_name(address) in covered for address in addresses)
 
 
-def _write_pair(pki: Path, name: str, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    _write_private(
-        pki / f"{name}.key",
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-    (pki / f"{name}.crt").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+def _write_pair(folder: Path, name: str, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    _write_private(folder / f"{name}.key", pki.key_pem(key))
+    (folder / f"{name}.crt").write_bytes(pki.certificate_pem(cert))
 
 
 def _write_private(path: Path, content: bytes) -> None:

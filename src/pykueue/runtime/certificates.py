@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import ipaddress
 import logging
 import os
 import ssl
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
 
+from pykueue import pki
 from pykueue.api.errors import AlreadyExists, Conflict, NotFound, PykueueError, TransportError
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, SECRET, Kind
@@ -33,7 +32,7 @@ from pykueue.ports.transport import ApiRequest, Transport
 from pykueue.runtime.clock import Clock, sleep
 
 CHECK_INTERVAL_US = 12 * 3600 * SECOND_US
-_CA_DAYS, _SERVING_DAYS, _RENEW_DAYS = 3650, 365, 90
+_CA_VALID, _SERVING_VALID, _RENEW_BEFORE = dt.timedelta(days=3650), dt.timedelta(days=365), dt.timedelta(days=90)
 _RETRY_US = 5 * SECOND_US
 _MUTATING = Kind(
     "admissionregistration.k8s.io",
@@ -73,30 +72,15 @@ class CertificatePair:
 def make_pair(names: Sequence[str], now: Instant) -> CertificatePair:
     """A new authority and a serving certificate for these DNS names and addresses; the first is its common name."""
     at = _date(now)
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_key, key = pki.new_key(), pki.new_key()
     ca_name = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "kueue"), x509.NameAttribute(NameOID.COMMON_NAME, "kueue-ca")]
     )
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    ca = (
-        _builder(ca_name, ca_name, ca_key, at, _CA_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
+    ca = pki.authority(ca_name, ca_key, at, _CA_VALID)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    cert = (
-        _builder(subject, ca_name, key, at, _SERVING_DAYS)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    return CertificatePair(ca.public_bytes(pem), _key_pem(ca_key), cert.public_bytes(pem), _key_pem(key))
+    cert = pki.certificate(subject, key, (ca, ca_key), at, _SERVING_VALID, names=names)
+    pem = pki.certificate_pem
+    return CertificatePair(pem(ca), pki.key_pem(ca_key), pem(cert), pki.key_pem(key))
 
 
 def is_current(pair: CertificatePair, names: Sequence[str], now: Instant) -> bool:
@@ -112,9 +96,9 @@ def is_current(pair: CertificatePair, names: Sequence[str], now: Instant) -> boo
     except Exception as error:  # the library tells a wrong signature by an error of its backend
         _log.info("the webhook certificates are made anew: %r", error)
         return False
-    soon = _date(now) + dt.timedelta(days=_RENEW_DAYS)
+    soon = _date(now) + _RENEW_BEFORE
     good = ca.not_valid_after_utc > soon and cert.not_valid_after_utc > soon
-    return good and key.public_key() == cert.public_key() and all(_general_name(name) in covered for name in names)
+    return good and key.public_key() == cert.public_key() and all(pki.general_name(name) in covered for name in names)
 
 
 def load_into(context: ssl.SSLContext, pair: CertificatePair) -> None:
@@ -265,34 +249,6 @@ def _from_secret(secret: Obj | None) -> CertificatePair | None:
     except ValueError as error:
         _log.info("the webhook certificates are made anew: the Secret is damaged: %s", error)
         return None
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, at: dt.datetime, days: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(at - dt.timedelta(hours=1))
-        .not_valid_after(at + dt.timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
 
 
 def _date(now: Instant) -> dt.datetime:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pykueue.api.errors import ConfigError
+from pykueue.api.errors import ConfigError, InternalError
 from pykueue.api.objects import ObjectKey
 from pykueue.apiserver.durable import SqliteJournal
 from pykueue.apiserver.store import Store
@@ -143,3 +143,34 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="the data directory cannot be written"):
         SqliteJournal(tmp_path / "file")
+
+
+def test_a_file_that_was_emptied_is_refused(tmp_path: Path) -> None:
+    """Credentials beside an empty file tell that there was a cluster: it is not replaced by an empty one in silence."""
+    (tmp_path / "pki").mkdir()
+    (tmp_path / "state.sqlite").write_bytes(b"")
+    with pytest.raises(ConfigError, match="it is empty, but there are credentials of a cluster beside it"):
+        SqliteJournal(tmp_path)
+    (tmp_path / "state.sqlite").unlink()
+    SqliteJournal(tmp_path).close()
+
+
+def test_a_full_disk_is_told_and_nothing_is_changed(tmp_path: Path) -> None:
+    """The write is refused in a sentence; what was there stays, in memory and on disk, and small writes go on."""
+    journal = SqliteJournal(tmp_path)
+    store = Store(journal)
+    small = store.put("pods", KEY, make(1), None)
+    journal._db.execute("PRAGMA max_page_count = 20")
+    big = {**make(2), "text": "x" * 1_000_000}
+    with pytest.raises(
+        InternalError, match=r"nothing was changed, for .*state.sqlite cannot be written: database or disk is full"
+    ):
+        store.put("pods", KEY, big, small)
+    assert store.storage("pods").get(KEY) is small
+    assert store.put("pods", KEY, make(3), small)["metadata"]["resourceVersion"] == "3"
+    journal.close()
+    journal = SqliteJournal(tmp_path)
+    assert [obj for _, _, obj in journal.load()[1]] == [
+        {**make(3), "metadata": {**make(3)["metadata"], "resourceVersion": "3"}}
+    ]
+    journal.close()

@@ -16,7 +16,6 @@ from pykueue.api import objects
 from pykueue.api.commands import Command, Delete, Emit, Patch
 from pykueue.api.configuration import Configuration
 from pykueue.api.constants import (
-    RESOURCE_IN_USE_FINALIZER,
     Annotation,
     Label,
     Reason,
@@ -32,7 +31,7 @@ from pykueue.controllers.core import transitions
 from pykueue.controllers.core.checks import failed_check_event, retry_message, sync_checks
 from pykueue.controllers.core.pods_ready import pods_ready_timeout
 from pykueue.controllers.core.unreserved import unreserved_reason
-from pykueue.controllers.workload_status import admission_patch
+from pykueue.controllers.workload_status import admission_patch, drop_finalizer
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
 from pykueue.ports.reader import Reader
@@ -133,7 +132,7 @@ class WorkloadReconciler:
         if meta.owner_references:
             return PASS
         if workload.is_deleting:
-            return Step(commands=_drop_finalizer(workload), ends=True)
+            return Step(commands=drop_finalizer(workload), ends=True)
         finishing = self._features[Gate.FINISH_ORPHANED_WORKLOADS] and Label.JOB_UID in meta.labels
         if not finishing or workload.is_true(WorkloadCondition.FINISHED):
             return PASS
@@ -141,7 +140,7 @@ class WorkloadReconciler:
             workload, WorkloadCondition.FINISHED, True, Reason.OWNER_NOT_FOUND,
             "The workload's owner no longer exists", now,
         )  # fmt: skip
-        return Step(finished, commands=_drop_finalizer(workload))
+        return Step(finished, commands=drop_finalizer(workload))
 
     def _finished(self, reader: Reader, workload: Workload, now: Instant) -> Step:
         """4. Finished: deleted when its retention is over."""
@@ -157,7 +156,7 @@ class WorkloadReconciler:
             return Step(wake_us=left, ends=True)
         note = "Deleted finished workload due to elapsed retention"
         gone = Delete(WORKLOAD, workload.key, uid=workload.uid)
-        return Step(commands=(*_drop_finalizer(workload), gone), events=(("Normal", "Deleted", note),))
+        return Step(commands=(*drop_finalizer(workload), gone), events=(("Normal", "Deleted", note),))
 
     def _retry_after(self, reader: Reader, workload: Workload, now: Instant) -> Step:
         """5. A check in Retry asks for patience: `requeueAt` moves, never to earlier."""
@@ -419,14 +418,6 @@ def _evict(workload: Workload, reason: str, message: str, now: Instant, *, cause
         return Step(transitions.with_condition(workload, WorkloadCondition.EVICTED, True, reason, message, now))
     evicted = transitions.evict(workload, reason, message, now, cause=cause)
     return Step(evicted, (("Normal", transitions.eviction_event_reason(reason), message),))
-
-
-def _drop_finalizer(workload: Workload) -> tuple[Command, ...]:
-    finalizers = workload.metadata.finalizers
-    if RESOURCE_IN_USE_FINALIZER not in finalizers:
-        return ()
-    rest = [f for f in finalizers if f != RESOURCE_IN_USE_FINALIZER]
-    return (Patch(WORKLOAD, workload.key, {"metadata": {"finalizers": rest or None}}, missing_ok=True),)
 
 
 def _queues(reader: Reader, workload: Workload) -> tuple[LocalQueue | None, ClusterQueue | None]:

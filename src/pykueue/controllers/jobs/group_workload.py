@@ -115,26 +115,20 @@ def waiting_condition(workload: Workload, n_absent: int) -> Condition | None:
 def synced(reader: Reader, members: Sequence[Obj], workload: Workload, settings: JobSettings) -> Sequence[Command]:
     """Queue, admission gates and priority class of the pods, in the Workload."""
     job = members[0]
-    notes: list[str] = []
     spec: dict[str, Any] = {}
-    meta: dict[str, Any] = {"uid": workload.uid}
+    gates, notes = workloads.gates_change(job, workload, settings.features)
     is_waiting = not workload.is_true(WorkloadCondition.QUOTA_RESERVED) and all(pods.is_suspended(p) for p in members)
     if is_waiting and not pods.is_serving(job) and queue_name(job) != workload.spec.queue_name:
         spec["queueName"] = queue_name(job) or None
-    if settings.features[Gate.ADMISSION_GATED_BY]:
-        gates = objects.annotations(job).get(Annotation.ADMISSION_GATED_BY, "")
-        if workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "") != gates:
-            meta["annotations"] = {Annotation.ADMISSION_GATED_BY.value: gates or None}
-            notes.append(f'Updated workload AdmissionGatedBy to "{gates}"')
     try:
         if priority := changed_priority(job, workload, reader):
             spec |= priority.to_spec()
             notes.append(f"Updated workload priority class: {workload.key}")
     except PriorityClassMissing as missing:
         return (Emit(POD, job, "Warning", "WorkloadPriorityClassNotFound", str(missing), REPORTER),)
-    if not spec and len(meta) == 1:
+    if not spec and not gates:
         return ()
-    body = {"metadata": meta} | ({"spec": spec} if spec else {})
+    body = {"metadata": {"uid": workload.uid, **gates}} | ({"spec": spec} if spec else {})
     events = [Emit(POD, job, "Normal", "UpdatedWorkload", note, REPORTER) for note in notes]
     return (Chain((Patch(WORKLOAD, workload.key, body), *events)),)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import Chain, Command, Delete, Emit, Patch
-from pykueue.api.constants import Annotation, Label, Reason, WorkloadCondition
+from pykueue.api.constants import Label, Reason, WorkloadCondition
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import NAMESPACE, WORKLOAD, WORKLOAD_PRIORITY_CLASS
@@ -23,7 +23,6 @@ from pykueue.controllers.core import transitions
 from pykueue.controllers.jobs import workloads
 from pykueue.controllers.jobs.pod_commands import together
 from pykueue.controllers.workload_status import drop_finalizer
-from pykueue.core.features import Gate
 from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, is_managed
 from pykueue.integrations.base import AdmissionUnit, PodSetOwner
 from pykueue.integrations.podsets import PodSetWire
@@ -119,14 +118,11 @@ class SetReconciler:
         if workload.is_deleting:
             return
         body: dict[str, Any] = {}
-        notes: list[str] = []
+        gates, notes = workloads.gates_change(obj, workload, self._settings.features)
         if workload.spec.queue_name != queue_name(obj):
             body["spec"] = {"queueName": queue_name(obj) or None}
-        if self._settings.features[Gate.ADMISSION_GATED_BY]:
-            gates = objects.annotations(obj).get(Annotation.ADMISSION_GATED_BY, "")
-            if workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "") != gates:
-                body["metadata"] = {"annotations": {Annotation.ADMISSION_GATED_BY.value: gates or None}}
-                notes.append(f'Updated workload AdmissionGatedBy to "{gates}"')
+        if gates:
+            body["metadata"] = gates
         if self._set.on_hold_at_zero and self._set.replicas.of(obj) and not _is_owner(obj, workload):
             owner = objects.make_owner_reference(self._kind, obj, controller=False)
             body.setdefault("metadata", {})["ownerReferences"] = [*_raw_owners(reader, workload), owner]

@@ -18,7 +18,7 @@ from typing import Any
 
 from pykueue.api import kinds, objects
 from pykueue.api.commands import Command, Patch
-from pykueue.api.constants import Annotation, Reason, WorkloadCondition
+from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import WORKLOAD
@@ -230,17 +230,11 @@ class SuspendedJobReconciler:
     def _synced(self, view: JobView, workload: Workload) -> tuple[tuple[Command, ...], str]:
         """Queue, admission gates and priority class of the job, in its Workload, in one write; and what is missing."""
         job = view.job
-        notes: list[str] = []
         spec: dict[str, Any] = {}
-        meta: dict[str, Any] = {"uid": workload.uid}
+        gates, notes = workloads.gates_change(job, workload, self._features)
         is_waiting = view.is_suspended and not workload.is_true(WorkloadCondition.QUOTA_RESERVED)
         if is_waiting and queue_name(job) != workload.spec.queue_name:
             spec["queueName"] = queue_name(job) or None
-        if self._features[Gate.ADMISSION_GATED_BY]:
-            gates = objects.annotations(job).get(Annotation.ADMISSION_GATED_BY, "")
-            if workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "") != gates:
-                meta["annotations"] = {Annotation.ADMISSION_GATED_BY.value: gates or None}
-                notes.append(f'Updated workload AdmissionGatedBy to "{gates}"')
         missing: tuple[Command, ...] = ()
         error = ""
         try:
@@ -249,9 +243,9 @@ class SuspendedJobReconciler:
                 notes.append(f"Updated workload priority class: {workload.key}")
         except PriorityClassMissing as fault:
             missing, error = (self._missing_class(job, fault),), str(fault)
-        if not spec and len(meta) == 1:
+        if not spec and not gates:
             return missing, error
-        body = {"metadata": meta} | ({"spec": spec} if spec else {})
+        body = {"metadata": {"uid": workload.uid, **gates}} | ({"spec": spec} if spec else {})
         events = [emit(self._job, job, "UpdatedWorkload", note) for note in notes]
         return (Patch(WORKLOAD, workload.key, body), *events, *missing), error
 

@@ -18,7 +18,7 @@ from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core import transitions
 from pykueue.controllers.workload_status import admission_patch, drop_finalizer
-from pykueue.core.features import Gate
+from pykueue.core.features import Features, Gate
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import Priority
 from pykueue.integrations.settings import JobSettings, queue_name
@@ -174,6 +174,21 @@ def retention_left_us(workload: Workload, settings: JobSettings, now: Instant) -
         return None
     left_us = evicted.transitioned_at + retention_us - now
     return max(left_us, SECOND_US) if left_us > 0 else 0
+
+
+def gates_change(job: Obj, workload: Workload, features: Features) -> tuple[dict[str, Any], list[str]]:
+    """The job's admission gates, if its Workload has others.
+
+    Returns:
+        What a patch of the Workload's metadata says of them, and the note of the event that tells; both empty for no change.
+    """
+    if not features[Gate.ADMISSION_GATED_BY]:
+        return {}, []
+    gates = objects.annotations(job).get(Annotation.ADMISSION_GATED_BY, "")
+    if workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "") == gates:
+        return {}, []
+    annotations = {Annotation.ADMISSION_GATED_BY.value: gates or None}
+    return {"annotations": annotations}, [f'Updated workload AdmissionGatedBy to "{gates}"']
 
 
 def pending_checks_note(workload: Workload) -> str:
