@@ -26,23 +26,25 @@ from pykueue import __version__
 from pykueue.api.configuration import Configuration, dump_effective, unsupported
 from pykueue.api.configuration.types import LeaderElection
 from pykueue.api.conversion import convert
+from pykueue.api.errors import ConfigError
 from pykueue.cli import logs
 from pykueue.cli.webhook_manifests import webhook_configurations
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, Product, assemble, read_configuration
 from pykueue.client.http import HttpTransport, user_agent
 from pykueue.client.kubeconfig import is_in_cluster, load_access
 from pykueue.core.features import without_effect
-from pykueue.ports.transport import ApiRequest, Transport
+from pykueue.ports.transport import Transport
 from pykueue.runtime.admission import WebhookSet
-from pykueue.runtime.certificates import CertificateRotator, make_pair
+from pykueue.runtime.certificates import CONVERTED, CertificateRotator, make_pair
 from pykueue.runtime.clock import SystemClock
 from pykueue.runtime.kueue_metrics import FOLLOWER, MeteredEngine
 from pykueue.runtime.lease import LeaseElector, LeaseSettings
 from pykueue.runtime.manager import Manager, ManagerOptions
+from pykueue.runtime.registration import register_by_url
 from pykueue.runtime.scrape_auth import ScrapeAuthorizer
 from pykueue.runtime.serving import Server, is_loopback, metrics, parse_address, probes
 from pykueue.runtime.tls import CertificateFiles, apply_options
-from pykueue.runtime.webhook_server import at_url, webhook_application
+from pykueue.runtime.webhook_server import webhook_application
 
 _log = logging.getLogger(__name__)
 _FIELD_MANAGER = "kueue"
@@ -187,29 +189,22 @@ class _Process:
         """Certificates of our own making, or the files of `webhook.certDir`."""
         management = self._config.internal_cert_management
         if not management.enable:
+            if self._webhook_url:
+                raise ConfigError(
+                    "--webhook-url", ["needs internalCertManagement.enable: the API server is told its authority"]
+                )
             return self._from_files(Path(self._config.webhook.cert_dir))
         host = urlsplit(self._webhook_url).hostname
         self._rotator = CertificateRotator(
             self._transport, self._clock, namespace=self._config.namespace, secret=management.webhook_secret_name,
             service=management.webhook_service_name, names=(host,) if host else (),
         )  # fmt: skip
-        pair = await self._rotator.ensure()
-        if self._webhook_url:
-            await self._register_by_url(pair.ca_cert)
+        await self._rotator.ensure()
         rotation = asyncio.create_task(self._rotator.run())
         self._stack.callback(rotation.cancel)
         assert self._rotator.context is not None
         apply_options(self._rotator.context, self._config.tls)
         return self._rotator.context
-
-    async def _register_by_url(self, ca_cert: bytes) -> None:
-        """Register the webhooks under a URL: this manager runs outside of the cluster."""
-        for configuration in webhook_configurations(self._config.namespace):
-            body = at_url(configuration, self._webhook_url, ca_cert)
-            plural = f"{body['kind'].lower()}s"
-            path = f"/apis/{body['apiVersion']}/{plural}/{body['metadata']['name']}"
-            query = {"fieldManager": _FIELD_MANAGER, "force": "true"}
-            await self._transport.request(ApiRequest("PATCH", path, query, body, "application/apply-patch+yaml"))
 
     async def _serve_webhooks(self, context: ssl.SSLContext) -> None:
         own = WebhookSet(
@@ -219,7 +214,17 @@ class _Process:
         app = webhook_application([own], convert)
         host = server.host or ("0.0.0.0" if self._in_cluster else "127.0.0.1")  # noqa: S104 - in a pod, behind its Service
         await self._start(Server(app, host, server.port, context))
+        if self._webhook_url:
+            await self._register()
         self._webhooks_ready = True
+
+    async def _register(self) -> None:
+        """Register the webhooks under a URL: this manager runs outside of the cluster."""
+        assert self._rotator is not None
+        assert self._rotator.pair is not None
+        configurations = webhook_configurations(self._config.namespace)
+        authority = self._rotator.pair.ca_cert
+        await register_by_url(self._transport, configurations, CONVERTED, self._webhook_url, authority)
 
 
 def build_labels() -> Mapping[str, str]:

@@ -48,7 +48,7 @@ _VALIDATING = Kind(
     "validatingwebhookconfigurations",
     namespaced=False,
 )
-_CONVERTED = ("localqueues", "clusterqueues", "workloads", "cohorts", "multikueueclusters")
+CONVERTED = ("localqueues", "clusterqueues", "workloads", "cohorts", "multikueueclusters")
 _FILES = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 _log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class CertificateRotator:
                 name,
                 [{"op": "add", "path": f"/webhooks/{i}/clientConfig/caBundle", "value": bundle} for i in stale],
             )
-        for plural in _CONVERTED:
+        for plural in CONVERTED:
             name = f"{plural}.{KUEUE_GROUP}"
             obj = await self._get(CUSTOM_RESOURCE_DEFINITION, "", name)
             config = get_path(obj, "spec", "conversion", "webhook", "clientConfig")

@@ -76,22 +76,6 @@ def diff(old: Any, new: Any, path: str = "") -> list[dict[str, Any]]:
     return [{"op": "replace", "path": path, "value": new}]
 
 
-def at_url(configuration: Obj, url: str, ca_bundle: bytes) -> dict[str, Any]:
-    """A webhook configuration whose webhooks are reached by URL, for a manager outside of the cluster.
-
-    Args:
-        configuration: a generated one, with Services.
-        url: beginning of the URLs, such as `https://127.0.0.1:9443`.
-        ca_bundle: PEM of the authority.
-    """
-    bundle = base64.b64encode(ca_bundle).decode()
-    webhooks = []
-    for webhook in configuration.get("webhooks") or ():
-        path = webhook["clientConfig"].get("service", {}).get("path", "")
-        webhooks.append({**webhook, "clientConfig": {"url": url.rstrip("/") + path, "caBundle": bundle}})
-    return {**configuration, "webhooks": webhooks}
-
-
 def _admission(registered: WebhookSet, webhook: Webhook, *, mutating: bool) -> Callable[[web.Request], Any]:
     async def answer(raw: web.Request) -> web.Response:
         review = await _read(raw)

@@ -15,7 +15,7 @@ from pykueue.api.objects import Obj, ObjectKey
 from pykueue.runtime.certificates import CertificateRotator
 from pykueue.runtime.clock import ManualClock
 from pykueue.runtime.serving import Server
-from pykueue.runtime.webhook_server import at_url, webhook_application
+from pykueue.runtime.webhook_server import webhook_application
 from support.memory_api import MemoryApi
 
 CONFIGURATIONS = [
@@ -88,18 +88,6 @@ class JsonPatchingApi(MemoryApi):
         import jsonpatch
 
         return self._store(plural, "MODIFIED", jsonpatch.apply_patch(self._existing(plural, object_key), request.body))
-
-
-def test_by_url_a_manager_outside_of_the_cluster_is_reached() -> None:
-    """Each webhook keeps its path; Service and URL are never both there, and the rest is as it was."""
-    before = configuration(CONFIGURATIONS[0], "a", "b")
-    after = at_url(before, "https://127.0.0.1:9443/", b"PEM")
-    assert [webhook["clientConfig"] for webhook in after["webhooks"]] == [
-        {"url": "https://127.0.0.1:9443/a", "caBundle": base64.b64encode(b"PEM").decode()},
-        {"url": "https://127.0.0.1:9443/b", "caBundle": base64.b64encode(b"PEM").decode()},
-    ]
-    assert after["metadata"] == before["metadata"]
-    assert "service" in before["webhooks"][0]["clientConfig"], "the generated configuration is not changed"
 
 
 @pytest.mark.parametrize(

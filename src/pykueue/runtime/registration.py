@@ -1,0 +1,77 @@
+"""Webhooks under a URL, for a manager that runs outside of the cluster: told to the API server in place of the shipped Services.
+
+What is there already, from `pykueue manifests` or from a manager that ran elsewhere, is redirected: the API server wants a Service or a
+URL and refuses both. The last manager that registered itself is the one that is called.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from pykueue.api.errors import NotFound
+from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, Kind
+from pykueue.api.objects import Obj, get_path
+from pykueue.ports.transport import ApiRequest, Transport
+
+_MERGE = "application/merge-patch+json"
+
+
+def at_url(configuration: Obj, url: str, ca_bundle: bytes) -> dict[str, Any]:
+    """A webhook configuration whose webhooks are reached by URL.
+
+    Args:
+        configuration: a generated one, with Services.
+        url: beginning of the URLs, such as `https://127.0.0.1:9443`.
+        ca_bundle: PEM of the authority.
+    """
+    webhooks = []
+    for webhook in configuration.get("webhooks") or ():
+        path = webhook["clientConfig"].get("service", {}).get("path", "")
+        webhooks.append({**webhook, "clientConfig": _client(url, path, ca_bundle)})
+    return {**configuration, "webhooks": webhooks}
+
+
+async def register_by_url(
+    transport: Transport, configurations: Sequence[Obj], converted: Sequence[str], url: str, ca_bundle: bytes
+) -> None:
+    """Have the API server call webhooks and conversion under a URL.
+
+    Args:
+        transport: the API server.
+        configurations: the generated webhook configurations; one that is not there is made.
+        converted: plurals of our kinds that are converted; a definition that is not there is left out.
+        url: as of `at_url`.
+        ca_bundle: as of `at_url`.
+
+    Raises:
+        PykueueError: the API server refuses.
+    """
+    for configuration in configurations:
+        body = at_url(configuration, url, ca_bundle)
+        name = body["metadata"]["name"]
+        group, _, version = str(body["apiVersion"]).partition("/")
+        kind = Kind(group, version, body["kind"], f"{body['kind'].lower()}s", namespaced=False)
+        try:
+            await _merge(transport, kind, name, {"webhooks": body["webhooks"]})
+        except NotFound:
+            await transport.request(ApiRequest("POST", kind.path(), body=body))
+    for plural in converted:
+        name = f"{plural}.{KUEUE_GROUP}"
+        try:
+            present = await transport.request(ApiRequest("GET", CUSTOM_RESOURCE_DEFINITION.path(name=name)))
+        except NotFound:
+            continue
+        if get_path(present, "spec", "conversion", "strategy") == "Webhook":
+            client = {**_client(url, "/convert", ca_bundle), "service": None}
+            webhook = {"webhook": {"clientConfig": client}}
+            await _merge(transport, CUSTOM_RESOURCE_DEFINITION, name, {"spec": {"conversion": webhook}})
+
+
+def _client(url: str, path: str, ca_bundle: bytes) -> dict[str, Any]:
+    return {"url": url.rstrip("/") + path, "caBundle": base64.b64encode(ca_bundle).decode()}
+
+
+async def _merge(transport: Transport, kind: Kind, name: str, body: Obj) -> None:
+    await transport.request(ApiRequest("PATCH", kind.path(name=name), {"fieldManager": "kueue"}, dict(body), _MERGE))

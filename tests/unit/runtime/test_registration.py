@@ -1,0 +1,84 @@
+"""Webhooks under a URL: each path is kept, and Services that were registered before give way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION
+from pykueue.api.schema import all_crds, with_conversion
+from pykueue.apiserver.server import EmbeddedApiServer
+from pykueue.cli.webhook_manifests import webhook_configurations
+from pykueue.ports.transport import ApiRequest, Transport
+from pykueue.runtime.certificates import CONVERTED
+from pykueue.runtime.registration import at_url, register_by_url
+
+URL = "https://127.0.0.1:9443/"
+BUNDLE = base64.b64encode(b"PEM").decode()
+SERVICE = {"service": {"name": "kueue-webhook-service", "namespace": "kueue-system", "path": "/convert"}}
+CONFIGURATIONS = webhook_configurations("kueue-system")
+
+
+def path_of(configuration: Any) -> str:
+    return f"/apis/admissionregistration.k8s.io/v1/{configuration['kind'].lower()}s"
+
+
+async def registered(transport: Transport) -> list[Any]:
+    """Where each webhook is, after two registrations: the second must find the first one's work and change nothing."""
+    for _ in range(2):
+        await register_by_url(transport, CONFIGURATIONS, CONVERTED, URL, b"PEM")
+    found = []
+    for configuration in CONFIGURATIONS:
+        path = f"{path_of(configuration)}/{configuration['metadata']['name']}"
+        obj = await transport.request(ApiRequest("GET", path))
+        found += [webhook["clientConfig"] for webhook in obj["webhooks"]]
+    return found
+
+
+def test_each_webhook_keeps_its_path() -> None:
+    """Service and URL are never both there, and what was generated is not changed."""
+    before = CONFIGURATIONS[0]
+    after = at_url(before, URL, b"PEM")
+    for old, new in zip(before["webhooks"], after["webhooks"], strict=True):
+        path = old["clientConfig"]["service"]["path"]
+        assert new == {**old, "clientConfig": {"url": f"https://127.0.0.1:9443{path}", "caBundle": BUNDLE}}
+
+
+def test_what_the_manifests_registered_by_service_is_redirected() -> None:
+    """`pykueue manifests` was applied first: webhooks and conversion are called by URL alone from then on."""
+
+    async def main() -> None:
+        server = EmbeddedApiServer()
+        transport = server.transport(user_agent="kubectl")
+        for configuration in CONFIGURATIONS:
+            await transport.request(ApiRequest("POST", path_of(configuration), body=configuration))
+        for crd in all_crds():
+            converted = crd["spec"]["names"]["plural"] in CONVERTED
+            body = with_conversion(crd, SERVICE) if converted else crd
+            await transport.request(ApiRequest("POST", CUSTOM_RESOURCE_DEFINITION.path(), body=body))
+        clients = await registered(transport)
+        assert len(clients) == sum(len(c["webhooks"]) for c in CONFIGURATIONS)
+        assert all(set(client) == {"url", "caBundle"} for client in clients)
+        for plural, want in (
+            ("workloads", {"url": "https://127.0.0.1:9443/convert", "caBundle": BUNDLE}),
+            ("topologies", None),
+        ):
+            path = CUSTOM_RESOURCE_DEFINITION.path(name=f"{plural}.kueue.x-k8s.io")
+            conversion = (await transport.request(ApiRequest("GET", path)))["spec"]["conversion"]
+            assert (conversion.get("webhook") or {}).get("clientConfig") == want
+        await server.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_not_there_is_made_or_left_out() -> None:
+    """An empty cluster gets the configurations; definitions are not ours to make."""
+
+    async def main() -> None:
+        server = EmbeddedApiServer()
+        transport = server.transport(user_agent="kubectl")
+        assert all(set(client) == {"url", "caBundle"} for client in await registered(transport))
+        await server.close()
+
+    asyncio.run(main())
