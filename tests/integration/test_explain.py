@@ -3,75 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pykueue.api.kinds import DEPLOYMENT, JOB, LEADER_WORKER_SET, WORKLOAD, Kind
-from pykueue.api.objects import is_condition_true
+from pykueue.api.kinds import DEPLOYMENT, JOB, LEADER_WORKER_SET
 from pykueue.api.quantity import parse_quantity
 from pykueue.cli.explain import ExplainOptions, explained
 from pykueue.cli.snapshot import connect
 from pykueue.ports.transport import ApiRequest, Transport
+from support.commands import CommandLine
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples/01-leaderworkerset"
 QUEUE = {"kueue.x-k8s.io/queue-name": "team-queue"}
 
 
-class Cluster:
-    """One `pykueue up`, and commands against it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.kubeconfig = folder / "kubeconfig"
-        args = ["--memory", "--port", "0", "--kubeconfig", self.kubeconfig, "-f", EXAMPLE]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pykueue.cli.main", "up", *map(str, args)],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline().startswith("Ready after")
-
-    def explain(self, *args: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pykueue.cli.main", "explain", *args, "--kubeconfig", str(self.kubeconfig)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    def json(self, *args: str) -> dict[str, Any]:
-        done = self.explain(*args, "-o", "json")
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
-
-    def request(self, method: str, kind: Kind, name: str = "", body: Any = None, subresource: str = "") -> Any:
-
-        async def ask() -> Any:
-            transport = connect(self.kubeconfig)
-            try:
-                content = "application/merge-patch+json" if method == "PATCH" else "application/json"
-                path = kind.path("default", name, subresource)
-                return await transport.request(ApiRequest(method, path, {}, body, content))
-            finally:
-                await transport.close()
-
-        return asyncio.run(ask())
-
-    def until_admitted(self, n_admitted: int, n_workloads: int) -> None:
-        for _ in range(400):
-            listed = self.request("GET", WORKLOAD)["items"]
-            if len(listed) == n_workloads and sum(is_condition_true(w, "Admitted") for w in listed) == n_admitted:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{n_admitted} of {n_workloads} Workloads were expected to be admitted")
-
-
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """The example scaled to four groups, of which three fit, and a Job and a Deployment that wait behind."""
-    found = Cluster(tmp_path_factory.mktemp("explain"))
+    found = CommandLine(tmp_path_factory.mktemp("explain"), "01-leaderworkerset")
     try:
         found.request("PATCH", LEADER_WORKER_SET, "llama", {"spec": {"replicas": 4}}, "scale")
         found.until_admitted(3, 4)
@@ -88,13 +38,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         found.until_admitted(3, 7)
         yield found
     finally:
-        found.process.terminate()
-        found.process.communicate()
+        found.end()
 
 
-def test_the_group_that_waits_is_told_what_would_admit_it(cluster: Cluster) -> None:
+def test_the_group_that_waits_is_told_what_would_admit_it(cluster: CommandLine) -> None:
     """Three groups are admitted; the fourth is told who holds the quota, and that 500m more would do."""
-    pages = cluster.explain("lws", "llama").stdout.split("\n\n")
+    pages = cluster.run("explain", "lws", "llama").stdout.split("\n\n")
     assert sum(": Admitted (" in page for page in pages) == 3
     (waiting,) = (page for page in pages if ": Admitted (" not in page)
     assert "number 1 of 4 in its queue" in waiting
@@ -102,9 +51,9 @@ def test_the_group_that_waits_is_told_what_would_admit_it(cluster: Cluster) -> N
     assert "500m more cpu in flavor on-demand as nominal quota of ClusterQueue serving" in waiting
 
 
-def test_the_same_as_json(cluster: Cluster) -> None:
+def test_the_same_as_json(cluster: CommandLine) -> None:
     """The shape is told in `core/explain/facts.py`."""
-    told = cluster.json("job", "j")
+    told = cluster.json("explain", "job", "j")
     assert (told["version"], told["queue"]) == ("v1", None)
     (workload,) = told["workloads"]
     assert workload["workload"].startswith("default/job-j-")
@@ -119,20 +68,20 @@ def test_the_same_as_json(cluster: Cluster) -> None:
     assert (more["flavor"], parse_quantity(more["add"]).milli) == ("on-demand", share)
 
 
-def test_each_pod_of_a_deployment(cluster: Cluster) -> None:
+def test_each_pod_of_a_deployment(cluster: CommandLine) -> None:
     """Its pods are Workloads of their own; each is found by its own name too."""
-    told = cluster.json("deploy", "d")["workloads"]
+    told = cluster.json("explain", "deploy", "d")["workloads"]
     assert len(told) == 2
     name = told[0]["workload"].removeprefix("default/")
-    assert cluster.json("wl", f"default/{name}")["workloads"][0]["workload"] == told[0]["workload"]
+    assert cluster.json("explain", "wl", f"default/{name}")["workloads"][0]["workload"] == told[0]["workload"]
 
 
-def test_a_queue(cluster: Cluster) -> None:
+def test_a_queue(cluster: CommandLine) -> None:
     """Who waits, in order, and why the first does."""
-    told = cluster.json("localqueue", "team-queue")["queue"]
+    told = cluster.json("explain", "localqueue", "team-queue")["queue"]
     assert [line["position"] for line in told["waiting"]] == [1, 2, 3, 4]
     assert told["head"]["workload"] == told["waiting"][0]["workload"]
-    page = cluster.explain("cq", "serving", "--limit", "1").stdout
+    page = cluster.run("explain", "cq", "serving", "--limit", "1").stdout
     assert "ClusterQueue serving: active" in page
     assert "... and 3 more (--limit)" in page
 
@@ -148,14 +97,14 @@ def test_a_queue(cluster: Cluster) -> None:
         (("frob", "x"), 2, "'frob' is none of workload, "),
     ],
 )
-def test_what_is_not_there(cluster: Cluster, args: tuple[str, ...], code: int, text: str) -> None:
+def test_what_is_not_there(cluster: CommandLine, args: tuple[str, ...], code: int, text: str) -> None:
     """Exit 1 for an object, 2 for a kind."""
-    done = cluster.explain(*args)
+    done = cluster.run("explain", *args)
     assert (done.returncode, done.stdout) == (code, "")
     assert text in done.stderr
 
 
-def test_nothing_is_written(cluster: Cluster) -> None:
+def test_nothing_is_written(cluster: CommandLine) -> None:
     """Every request is a GET."""
 
     methods: set[str] = set()

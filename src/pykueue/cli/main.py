@@ -152,6 +152,43 @@ def explain(kind: str, name: str, **options: Any) -> None:
     _run(run_explain(ExplainOptions(kind=kind, name=bare, **options)))
 
 
+@cli.command()
+@click.argument("name", default="")
+@click.option(
+    "--workload", default="", metavar="NAME", help="Mark the places of this Workload; NAME may be NAMESPACE/NAME."
+)
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the Workload.")
+@click.option(
+    "--resource", default="", metavar="NAME", help="Colour by this resource. [default: the one that is used most]"
+)
+@click.option(
+    "--levels",
+    default=0,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Show the N widest levels of the table. [default: all]",
+)
+@_KUBECONFIG
+@_CONFIG
+@click.option("-o", "--output", type=click.Choice(["text", "json", "svg", "png"]), default="text", show_default=True,
+              help="Form of the answer; png needs the extra: pip install 'pykueue[png]'.")  # fmt: skip
+@click.option(
+    "--file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here. [default: the standard output]"
+)
+def topology(**options: Any) -> None:
+    """Show what is free and used in each domain of a topology, by Workloads and by other pods.
+
+    NAME is a Topology; without it all are shown, each on the nodes of every flavor that has it. As a picture (-o svg, -o png) the domains are nested
+    boxes, coloured by how much of them is used. Nothing is written to the cluster.
+    """
+    from pykueue.cli.topology import TopologyOptions
+    from pykueue.cli.topology import topology as run_topology
+
+    if options["output"] == "png" and options["file"] is None and sys.stdout.isatty():
+        raise click.UsageError("a PNG is not for the terminal: give --file FILE")
+    _run(run_topology(TopologyOptions(**options)))
+
+
 def _run(work: Coroutine[Any, Any, int | None]) -> None:
     """Run a verb; our errors become one line on stderr and an exit code."""
     try:

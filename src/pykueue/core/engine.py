@@ -300,7 +300,7 @@ class AdmissionEngine(EngineState):
         return Explainer(
             self._cache, self._queues, self._workloads, self._features, self._make_cycle, self.admissibility,
             lambda queue: self.cluster_queue_status(queue) if isinstance(queue, str) else self.local_queue_status(queue),
-            tuple(self._not_ready), now,
+            NodeTopologies(self._cache, self._book, self._features), tuple(self._not_ready), now,
         )  # fmt: skip
 
     # --- inside ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pykueue.core.explain.facts import (
     AddQuota,
     FewerPods,
     MatchFlavor,
+    PlaceFacts,
     QueueExplanation,
     Remedy,
     ResourceFacts,
@@ -64,6 +65,8 @@ def _parts(told: WorkloadExplanation) -> Iterator[tuple[str, Iterable[str]]]:
         level = f", borrowing at level {attempt.borrowing_level}" if attempt.borrowing_level else ""
         verdict = f"pod set {attempt.pod_set} on flavor {attempt.flavor}: {_MODES[attempt.mode]}{level}"
         yield "tried", [verdict, *(f"  {reason}" for reason in attempt.reasons), *_amounts(attempt.resources)]
+    if told.places is not None:
+        yield "places", _places(told.places)
     if told.victims or told.victims_note:
         yield "victims", [*_victims(told.victims), *([told.victims_note] if told.victims_note else [])]
     if told.wakes_on:
@@ -77,7 +80,7 @@ _MODES = {
     "NO_CANDIDATES": "does not fit, and nobody may be preempted for it",
     "PREEMPT": "fits if others are preempted",
     "RECLAIM": "fits if what others borrowed is taken back",
-    "FIT": "fits",
+    "FIT": "its quota fits",
 }
 _PROOF = "(any one of these; proved by making the decision again with it, on a copy)"
 
@@ -108,6 +111,33 @@ def _amounts(resources: Sequence[ResourceFacts], *, flavor: str = "") -> Iterato
 def _asked(facts: ResourceFacts) -> str:
     earlier = facts.asked_by_earlier_pod_sets
     return facts.asked if earlier in ("", "0") else f"{earlier}+{facts.asked}"
+
+
+def _places(places: PlaceFacts) -> Iterator[str]:
+    """What was sought, and for each level the largest domain, what is missing in it and who holds that."""
+    slices = f" in slices of {places.slice_size}" if places.slice_size > 1 else ""
+    leader = " beside their leader" if places.has_leader else ""
+    yield (
+        f"{places.pods} pods of pod set {places.pod_set}{slices}{leader}, {places.strictness.lower()} at level {places.level}"
+        f" of topology {places.topology}, on the nodes of flavor {places.flavor}"
+    )
+    rows = [["LEVEL", "DOMAINS", "LARGEST", "FITS", "ALL FIT", "MISSING THERE"]]
+    for level in places.levels:
+        missing = [
+            f"{m.missing} {m.resource} (of {m.asked}; it has {m.capacity})" for m in level.resources if m.missing != "0"
+        ]
+        told = ", ".join(missing) or ("-" if level.fits >= places.pods else "nothing in all, but it lies in pieces")
+        rows.append([level.level, str(level.domains), level.largest, str(level.fits), str(level.all_fit), told])
+    yield from (f"  {line}" for line in in_columns(rows, right=(1, 3, 4)))
+    asked = next(level for level in places.levels if level.level == places.level)
+    for tenant in asked.tenants[:HOLDERS_SHOWN]:
+        amounts = ", ".join(f"{amount} {name}" for name, amount in tenant.amounts.items())
+        who = (
+            f"{tenant.workload} ({tenant.pods} pod{'s' if tenant.pods > 1 else ''})"
+            if tenant.workload
+            else "pods beside topologies"
+        )
+        yield f"  held in {asked.largest}: {amounts} by {who}"
 
 
 def _victims(victims: Sequence[VictimFacts]) -> Iterator[str]:

@@ -12,13 +12,15 @@ from pykueue.api.instant import Instant
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import Cache
-from pykueue.core.explain.facts import QueueExplanation, WorkloadExplanation
+from pykueue.core.explain.domains import topology_facts
+from pykueue.core.explain.facts import QueueExplanation, TopologyFacts, WorkloadExplanation
 from pykueue.core.explain.queue import QueueInQuestion, explain_queue
 from pykueue.core.explain.workload import Scene, explain_workload
 from pykueue.core.features import Features
 from pykueue.core.queue.heads import Pending
 from pykueue.core.queue.manager import QueueManager
 from pykueue.core.scheduler.cycle import Cycle
+from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import Admissibility, QueueView
 
 
@@ -34,6 +36,7 @@ class Explainer:
         make_cycle: the scheduler.
         admissibility: what keeps a Workload from waiting.
         view_of: status of a ClusterQueue (by name) or a LocalQueue (by key).
+        topologies: nodes and what is held of them.
         not_ready: admitted Workloads whose pods are awaited.
         now: Instant (µs).
     """
@@ -45,6 +48,7 @@ class Explainer:
     make_cycle: Callable[[], Cycle]
     admissibility: Callable[[Workload], Admissibility]
     view_of: Callable[[str | ObjectKey], QueueView | None]
+    topologies: NodeTopologies
     not_ready: Sequence[ObjectKey]
     now: Instant
 
@@ -77,6 +81,10 @@ class Explainer:
         queue = QueueInQuestion("LocalQueue", str(key), name, self.cache.queue(name), view)
         return self._queue(queue, own, order, n_told)
 
+    def topologies_of(self, name: str = "") -> tuple[TopologyFacts, ...]:
+        """What is free and used of the topologies, or of the named one; one for each flavor that has it."""
+        return topology_facts(self.topologies, name)
+
     def _queue(
         self, queue: QueueInQuestion, waiting: Sequence[tuple[int, Pending]], order: Sequence[Pending], n_told: int
     ) -> QueueExplanation:
@@ -95,6 +103,7 @@ class Explainer:
             cluster_queue=home or (local.spec.cluster_queue if local is not None else ""),
             waiting=self.queues.queue(home) if home is not None else None,
             order=(self._order(home) if order is None else order) if home is not None else (),
+            topologies=self.topologies,
             not_ready=[str(other) for other in self.not_ready],
             now=self.now,
         )

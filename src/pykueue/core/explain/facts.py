@@ -183,6 +183,86 @@ class LastTried(Facts, frozen=True):
     source: str
 
 
+class MissingResource(Facts, frozen=True):
+    """One resource of a domain, and what pods want of it.
+
+    Attributes:
+        resource: its name.
+        asked: by all pods together.
+        capacity: what all nodes of the domain can allocate.
+        free: of it.
+        missing: what is asked beyond what is free; `0` does not mean that the pods fit, for what is free may lie in pieces.
+    """
+
+    resource: str
+    asked: str
+    capacity: str
+    free: str
+    missing: str
+
+
+class Tenant(Facts, frozen=True):
+    """Who holds what is missing in a domain.
+
+    Attributes:
+        workload: its name; empty for all pods beside topologies together.
+        pods: how many of its pods are there; 0 for the others.
+        amounts: by resource.
+    """
+
+    workload: str
+    pods: int
+    amounts: dict[str, str]
+
+
+class LevelFacts(Facts, frozen=True):
+    """One level of a topology, as some pods find it.
+
+    Attributes:
+        level: node label.
+        domains: how many there are.
+        largest: the values of the domain that takes most of the pods, with those of the levels above, joined by `/`.
+        fits: how many pods it takes, in whole slices.
+        all_fit: how many all domains of the level take.
+        resources: what is asked and free there.
+        tenants: who holds what is missing there, or if nothing is, what is asked; the largest first, at most ten, others than Workloads last.
+    """
+
+    level: str
+    domains: int
+    largest: str
+    fits: int
+    all_fit: int
+    resources: tuple[MissingResource, ...]
+    tenants: tuple[Tenant, ...]
+
+
+class PlaceFacts(Facts, frozen=True):
+    """Pods that have quota and find no places.
+
+    Attributes:
+        pod_set: the workers'.
+        flavor: with the topology.
+        topology: its name.
+        strictness: `Required`, `Preferred` or `Unconstrained`.
+        level: node label of the level that the request names, or begins with.
+        pods: how many they are.
+        slice_size: pods that must stay together; 1 for no slices.
+        has_leader: whether a leader goes with them.
+        levels: the widest first.
+    """
+
+    pod_set: str
+    flavor: str
+    topology: str
+    strictness: str
+    level: str
+    pods: int
+    slice_size: int
+    has_leader: bool
+    levels: tuple[LevelFacts, ...]
+
+
 class WorkloadExplanation(Facts, frozen=True):
     """Facts about one Workload.
 
@@ -198,6 +278,7 @@ class WorkloadExplanation(Facts, frozen=True):
         ahead: who comes before it, at most ten, the nearest to the head first.
         last_tried: null if it was not tried, as far as the API server shows.
         attempts: flavors that were tried.
+        places: the first pods that have quota and find no places in their topology; null if there are none.
         victims: who was considered for preemption, at most twenty, those that would be taken first.
         victims_note: why nobody was considered; empty where somebody was, or nobody needs to be.
         wakes_on: what makes the scheduler look again.
@@ -215,6 +296,7 @@ class WorkloadExplanation(Facts, frozen=True):
     ahead: tuple[str, ...] = ()
     last_tried: LastTried | None = None
     attempts: tuple[AttemptFacts, ...] = ()
+    places: PlaceFacts | None = None
     victims: tuple[VictimFacts, ...] = ()
     victims_note: str = ""
     wakes_on: tuple[str, ...] = ()
@@ -280,3 +362,68 @@ class QueueExplanation(Facts, frozen=True):
     flavors: tuple[FlavorFacts, ...]
     waiting: tuple[Waiting, ...]
     head: WorkloadExplanation | None
+
+
+class DomainResource(Facts, frozen=True):
+    """One resource of a domain.
+
+    Attributes:
+        resource: its name.
+        capacity: what the nodes can allocate.
+        workloads: what Workloads with a place hold, from their reservation on.
+        others: what pods beside topologies use.
+        free: the rest; negative if more is used than there is.
+        used_share: of the capacity, 0.0 to 1.0 and above.
+    """
+
+    resource: str
+    capacity: str
+    workloads: str
+    others: str
+    free: str
+    used_share: float
+
+
+class PlacedWorkload(Facts, frozen=True):
+    """A Workload, and how many of its pods have their place in a domain."""
+
+    workload: str
+    pods: int
+
+
+class DomainFacts(Facts, frozen=True):
+    """A domain of a topology.
+
+    Attributes:
+        level: node label.
+        name: its value.
+        nodes: how many usable nodes are in it.
+        resources: by name.
+        workloads: that have pods here, by name.
+        domains: the next level, by name; empty for the last.
+    """
+
+    level: str
+    name: str
+    nodes: int
+    resources: tuple[DomainResource, ...]
+    workloads: tuple[PlacedWorkload, ...]
+    domains: tuple[DomainFacts, ...]
+
+
+class TopologyFacts(Facts, frozen=True):
+    """A topology on the nodes of one flavor.
+
+    Attributes:
+        topology: its name.
+        flavor: its name.
+        levels: node labels, the widest first.
+        resources: names that its nodes can allocate.
+        domains: of the first level, by name.
+    """
+
+    topology: str
+    flavor: str
+    levels: tuple[str, ...]
+    resources: tuple[str, ...]
+    domains: tuple[DomainFacts, ...]

@@ -14,7 +14,7 @@ from functools import partial
 
 from pykueue.core.cache.clusterqueue import Cache
 from pykueue.core.explain.amounts import format_quota
-from pykueue.core.explain.facts import AddQuota, FewerPods, MatchFlavor, Remedy, StopWorkloads
+from pykueue.core.explain.facts import AddQuota, FewerPods, MatchFlavor, PlaceFacts, Remedy, StopWorkloads
 from pykueue.core.explain.matching import Match, closest_match
 from pykueue.core.explain.what_if import NOTHING, Answer, Change, WhatIf
 from pykueue.core.resources import FlavorResource
@@ -41,18 +41,19 @@ class Found:
     if_first: bool
 
 
-def find_remedies(what_if: WhatIf, now: Answer, cache: Cache) -> tuple[Remedy, ...]:
+def find_remedies(what_if: WhatIf, now: Answer, cache: Cache, places: PlaceFacts | None = None) -> tuple[Remedy, ...]:
     """Everything that would admit the Workload, each kind at most once, quota once per flavor.
 
     Args:
         what_if: about the Workload.
         now: what the scheduler says of it today.
         cache: what holds quota.
+        places: what is missing of the nodes, if that is what says no.
     """
     assignment = now.entry.assignment
     if assignment is None or now.is_admitted:
         return ()
-    found: list[Remedy] = [*_quota(what_if, assignment), *_stops(what_if, assignment, cache)]
+    found: list[Remedy] = [*_quota(what_if, assignment), *_stops(what_if, assignment, cache, places)]
     found += [*_matches(what_if, assignment), *_fewer_pods(what_if)]
     return tuple(found)
 
@@ -132,9 +133,9 @@ def _shortage(attempt: Attempt) -> dict[FlavorResource, int]:
 # --- who runs --------------------------------------------------------------------------------------------------------
 
 
-def _stops(what_if: WhatIf, assignment: Assignment, cache: Cache) -> Iterator[StopWorkloads]:
+def _stops(what_if: WhatIf, assignment: Assignment, cache: Cache, places: PlaceFacts | None) -> Iterator[StopWorkloads]:
     """The fewest others that would have to stop: one, if one suffices."""
-    candidates = _candidates(what_if, assignment, cache)
+    candidates = _candidates(what_if, assignment, cache, places)
     if not candidates:
         return
     found = _either(what_if, partial(_fewest, what_if, candidates))
@@ -169,8 +170,11 @@ def _but(infos: Sequence[Info], left_out: Info) -> list[Info]:
     return [info for info in infos if info is not left_out]
 
 
-def _candidates(what_if: WhatIf, assignment: Assignment, cache: Cache) -> list[Info]:
-    """Who holds what is missing, those first whose end costs least: low priority, then short time of running."""
+def _candidates(what_if: WhatIf, assignment: Assignment, cache: Cache, places: PlaceFacts | None) -> list[Info]:
+    """Who holds what is missing, those first whose end costs least: low priority, then short time of running.
+
+    Where places are missing, those come before all others that are in the largest domain of the level that is asked for.
+    """
     short = {item for ps in assignment.pod_sets for a in ps.attempts for item in _shortage(a)}
     found = [
         info
@@ -182,7 +186,9 @@ def _candidates(what_if: WhatIf, assignment: Assignment, cache: Cache) -> list[I
     if not short:
         flavors = {a.flavor for ps in assignment.pod_sets for a in ps.attempts}
         found = [info for info in cache.workloads.values() if _holds_places(info, flavors, cache)]
-    found.sort(key=lambda i: (not i.is_evicted, i.priority, -i.reserved_at, i.uid, i.key))
+    asked = [level for level in places.levels if level.level == places.level] if places is not None else []
+    near = {tenant.workload for level in asked for tenant in level.tenants}
+    found.sort(key=lambda i: (str(i.key) not in near, not i.is_evicted, i.priority, -i.reserved_at, i.uid, i.key))
     return found[:CANDIDATES_MAX]
 
 

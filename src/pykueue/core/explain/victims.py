@@ -44,7 +44,7 @@ def considered(entry: Entry, cycle: Cycle) -> Considered:
     wanted = _wanted(assignment, queue)
     if not wanted:
         return Considered()
-    if not entry.targets and not any(a.is_simulated for ps in assignment.pod_sets for a in ps.attempts):
+    if assignment.mode is Mode.NO_FIT and not any(a.is_simulated for ps in assignment.pod_sets for a in ps.attempts):
         return Considered(note=_unsearched(queue))
     cache = cycle.nominator.cache
     demand = Demand(entry.info, queue, {**assignment.usage, **wanted}, list(wanted), cache)

@@ -16,6 +16,7 @@ from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import ClusterQueueState
 from pykueue.core.explain.amounts import attempt_facts
 from pykueue.core.explain.facts import LastTried, WorkloadExplanation
+from pykueue.core.explain.places import place_facts
 from pykueue.core.explain.remedies import find_remedies
 from pykueue.core.explain.victims import considered
 from pykueue.core.explain.what_if import Answer, WhatIf
@@ -24,6 +25,7 @@ from pykueue.core.queue.heads import Pending, PendingQueue
 from pykueue.core.scheduler.assignment import Mode
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.entry import Status
+from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import Admissibility
 from pykueue.core.workload.lifecycle import has_quota, is_finished, waits_for_replacement
 from pykueue.core.workload.requeue import backoff_until, is_backoff_over
@@ -41,6 +43,7 @@ class Scene:
         cluster_queue: that the Workload's LocalQueue leads to; empty if it leads nowhere.
         waiting: the queue of the ClusterQueue; None if there is none.
         order: everybody in it, in order; empty if the Workload is not one of them.
+        topologies: nodes and what is held of them.
         not_ready: admitted Workloads whose pods are awaited before anybody else is admitted.
         now: Instant (µs).
     """
@@ -50,6 +53,7 @@ class Scene:
     cluster_queue: str
     waiting: PendingQueue | None
     order: Sequence[Pending]
+    topologies: NodeTopologies
     not_ready: Sequence[str]
     now: Instant
 
@@ -100,17 +104,26 @@ def _explain_waiting(item: Pending, told: WorkloadExplanation, scene: Scene) -> 
     # Alone it may fit; then it matters what those ahead leave.
     in_order = what_if.ask(with_ahead=True) if answer.is_admitted and what_if.has_ahead else answer
     reason, message = _verdict(answer, in_order, is_strict=queue.spec.spec.queueing_strategy == "StrictFIFO")
-    told = msgspec.structs.replace(told, reason=reason, message=message, wakes_on=_wakes(item, queue, in_order, scene))
+    told = msgspec.structs.replace(
+        told,
+        reason=reason,
+        message=message,
+        wakes_on=_wakes(item, queue, in_order, scene, has_topology=bool(cache.topologies_of(queue))),
+    )
     if entry.assignment is None:
         return told
     who = considered(entry, cycle)
+    places = place_facts(entry, scene.topologies) if not answer.is_admitted else None
     return msgspec.structs.replace(
         told,
         attempts=attempt_facts(entry.assignment, queue, cache),
+        places=places,
         victims=who.victims,
         victims_note=who.note,
         # Nothing admits it before its backoff is over.
-        remedies=find_remedies(what_if, in_order, cache) if is_backoff_over(item.info.workload, scene.now) else (),
+        remedies=find_remedies(what_if, in_order, cache, places)
+        if is_backoff_over(item.info.workload, scene.now)
+        else (),
     )
 
 
@@ -181,7 +194,9 @@ def _verdict(alone: Answer, in_order: Answer, *, is_strict: bool) -> tuple[str, 
     )
 
 
-def _wakes(item: Pending, queue: ClusterQueueState, answer: Answer, scene: Scene) -> tuple[str, ...]:
+def _wakes(
+    item: Pending, queue: ClusterQueueState, answer: Answer, scene: Scene, *, has_topology: bool
+) -> tuple[str, ...]:
     """What makes the scheduler look again."""
     until = backoff_until(item.info.workload)
     if until is None:
@@ -200,7 +215,7 @@ def _wakes(item: Pending, queue: ClusterQueueState, answer: Answer, scene: Scene
     assignment = answer.entry.assignment
     if assignment is not None and assignment.mode is Mode.NO_FIT and assignment.no_fit_reason in _BY_QUOTA_ALONE:
         return (f"a change of quota or flavors in {where}", *own)
-    places = ("a node that comes, changes or gets free",) if answer.entry.reason in _BY_PLACES else ()
+    places = ("a node that comes, changes or gets free",) if has_topology else ()
     return (
         f"a Workload of {where} finishing, shrinking or losing its quota",
         f"a change of quota, flavors or checks in {where}",
@@ -210,4 +225,3 @@ def _wakes(item: Pending, queue: ClusterQueueState, answer: Answer, scene: Scene
 
 
 _BY_QUOTA_ALONE = (Reason.EXCEEDS_MAX_QUOTA, Reason.NO_MATCHING_FLAVOR)
-_BY_PLACES = (Reason.TOPOLOGY_PLACEMENT_FAILED,)

@@ -11,7 +11,7 @@ Source: tas.md §4.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -92,6 +92,10 @@ class Ledger:
     def of(self, key: ObjectKey) -> Sequence[Places]:
         """What a counted Workload holds."""
         return self._by_workload.get(key, ())
+
+    def holders(self) -> Iterable[tuple[ObjectKey, Sequence[Places]]]:
+        """What every counted Workload holds; not what is only tried."""
+        return self._by_workload.items()
 
     def hold(self, key: ObjectKey, places: Sequence[Places]) -> None:
         """Count a Workload; instead of what it held."""

@@ -31,7 +31,7 @@ from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
 from pykueue.core.tas.demand import PodDemand, demand_of_pod, preferences_of
 from pykueue.core.tas.elastic import first, grown, refusal
 from pykueue.core.tas.ledger import Ledger, Places
-from pykueue.core.tas.request import asked_levels, is_requested, resolve
+from pykueue.core.tas.request import Layout, asked_levels, is_requested, resolve
 from pykueue.core.tas.topology import NodeBook, Path
 from pykueue.core.workload.info import Info, PodSetInfo
 from pykueue.core.workload.lifecycle import has_quota
@@ -40,6 +40,7 @@ from pykueue.core.workload.requests import pod_requests
 if TYPE_CHECKING:
     from pykueue.core.tas.capacity import Room
     from pykueue.core.tas.place import Placer
+    from pykueue.core.tas.tree import Tree
 
 _NO_TREE = "workload requires Topology, but there is no TAS cache information"
 
@@ -70,6 +71,29 @@ class _Group:
     request: TopologyRequest | None
     workers: PodDemand
     leader: PodDemand | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Pods that find no places, and how many of them would.
+
+    Attributes:
+        flavor: its name.
+        topology: its name.
+        tree: domains.
+        layout: of the request.
+        workers: the pods that are many.
+        leader: the single pod that goes with them.
+        fits: [level][domain], workers that it takes in whole slices, beside the leader if it can be there.
+    """
+
+    flavor: str
+    topology: str
+    tree: Tree
+    layout: Layout
+    workers: PodDemand
+    leader: PodDemand | None
+    fits: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +196,37 @@ class NodeTopologies:
                 if i < len(given) - 1:
                     ledger.add((places,))
         return True
+
+    def sought(self, info: Info, assignment: Assignment) -> Sought | None:
+        """The first pods that find no places now, for people who ask why; None if all find some, or need none."""
+        if not self._plays(info, assignment):
+            return None
+        groups, ledger = self._groups(info, assignment), self.cache.ledger
+        with ledger.trial():
+            for group in () if isinstance(groups, _Fault) else groups:
+                placed = self._place_group(group, ledger)
+                if isinstance(placed, _Fault):
+                    return self._sought(group, ledger)
+                ledger.add(tuple(placed.values()))
+        return None
+
+    def _sought(self, group: _Group, ledger: Ledger) -> Sought | None:
+        import numpy as np
+
+        room = self._room(group.flavor, ledger)
+        layout = resolve(room.tree.levels, group.request) if room is not None else ""
+        if room is None or isinstance(layout, str):
+            return None
+        counts = room.counts(layout, group.workers, group.leader)
+        fits = []
+        for level in range(len(room.tree.levels)):
+            has_slices = level <= layout.slice_level
+            beside = counts.slices_beside_leader if has_slices else counts.pods_beside_leader
+            whole = (counts.slices if has_slices else counts.pods)[level]
+            units = whole if group.leader is None else np.where(counts.leaders[level] > 0, beside[level], whole)
+            fits.append([n * (layout.slice_size if has_slices else 1) for n in units.tolist()])
+        topology = self.cache.flavors[group.flavor].spec.topology_name or ""
+        return Sought(group.flavor, topology, room.tree, layout, group.workers, group.leader, fits)
 
     def replace_nodes(self, info: Info, assignment: Assignment, nodes: Sequence[str]) -> None:
         """Find other places for the pods on lost hosts; a pod set that has none does not fit, and tells why (§9.2).
