@@ -12,6 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykueue.core.explain.facts import AddQuota, FewerPods, StopWorkloads, WorkloadExplanation
+from pykueue.core.explain.victims import refusal
+from pykueue.core.resources import FlavorResource
+from pykueue.core.scheduler.preemption.candidates import Demand
+from pykueue.core.scheduler.preemption.classical import _collect_others
+from pykueue.core.workload.info import Info
 from support.world import World
 
 
@@ -46,14 +51,18 @@ def queues(n_waiting: int, n_held: int = 3) -> st.SearchStrategy[Queue]:
 worlds = st.tuples(queues(3), queues(0), queues(0, 1))
 
 
-def build(drawing: tuple[Queue, ...], gone: frozenset[str] = frozenset()) -> World:
+def build(drawing: tuple[Queue, ...], gone: frozenset[str] = frozenset(), **policies: str) -> World:
+    """The world of a drawing; with a cohort between the last queue and the root, where its name is asked for."""
     world = World()
     world.cohort("root", "f:1→g:0")
+    above = policies.pop("above", "root")
+    if above != "root":
+        world.cohort(above, "f:1→g:0", "root")
     for n, queue in enumerate(drawing):
         borrowing, lending = queue.limits
         limits = (f" BL{borrowing}" if borrowing is not None else "") + (f" LL{lending}" if lending is not None else "")
         quotas = "→".join(f"{flavor}:{nominal}{limits}" for flavor, nominal in zip("fg", queue.nominal, strict=True))
-        world.queue(f"q{n}", quotas, "root", strict=queue.strict)
+        world.queue(f"q{n}", quotas, "root" if n < 2 else above, strict=queue.strict, **policies)
         for i, (flavor, cpu, priority) in enumerate(queue.held):
             if f"ns/q{n}-held-{i}" not in gone:
                 world.workload(f"q{n}-held-{i}", f"q{n}", str(cpu), priority, at=flavor)
@@ -129,6 +138,35 @@ def test_to_ask_changes_nothing(drawing: tuple[Queue, ...], is_settled: bool) ->
     asked.engine.explainer(asked.now).cluster_queue("q0")
     assert asked.settle() == twin.settle()
     assert amounts(asked) == amounts(twin)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    worlds,
+    st.sampled_from(["N", "L", "LN", "A"]),
+    st.sampled_from(["N", "L", "LN", "A"]),
+    st.sampled_from(["root", "side"]),
+)
+def test_who_is_refused_is_no_candidate(drawing: tuple[Queue, ...], within: str, reclaim: str, above: str) -> None:
+    """The reasons that are told draw the line where the search for victims draws it."""
+    world = build(drawing, above=above, WCQ=within if within != "A" else "L", RWC=reclaim)
+    cache = world.engine._cache
+    queue = cache.queue("q0")
+    assert queue is not None
+    waiting = world.engine._queues.queue("q0")
+    assert waiting is not None
+    for item in waiting.ordered():
+        cpu = sum(ps.requests["cpu"] for ps in item.info.pod_sets)
+        wanted = {queue.node.tree.number(FlavorResource(flavor, "cpu")): cpu for flavor in "fg"}
+        demand = Demand(item.info, queue, wanted, list(wanted), cache)
+        candidates = demand.in_own_queue()
+        if reclaim != "N":
+            others: tuple[list[Info], list[Info]] = ([], [])
+            _collect_others(demand, *others)
+            candidates += [*others[0], *others[1]]
+        allowed = {info.key for info in candidates}
+        holders = [info for info in cache.workloads.values() if any(info.usage.values())]
+        assert {info.key for info in holders if refusal(demand, info) is None} == allowed
 
 
 def amounts(world: World) -> list[object]:
