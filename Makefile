@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt lint types layers demo sim bench-core
+.PHONY: help setup test check fmt lint types layers demo sim storm bench-core
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -29,6 +29,10 @@ SEED ?= 1
 SEEDS ?= 1
 sim: $(STAMP) ## seeded runs of the whole product under faults: SEED=n, SEEDS=how many from there
 	PYTHONPATH=tests $(BIN)/python tests/simulation/play.py $(SEED) $(SEEDS)
+
+EVENTS ?= 10000
+storm: $(STAMP) ## random storms over the engine with safe preemption: SEED=n, SEEDS=how many from there, EVENTS=each
+	PYTHONPATH=tests $(BIN)/python tests/properties/core/test_storms.py $(SEED) $(SEEDS) $(EVENTS)
 
 check: lint types layers test ## what CI requires, without the real control plane
 

@@ -93,13 +93,13 @@ def test_makefile_targets_exist() -> None:
 
 def test_metrics_exist() -> None:
     """A metric that a document names is one of ours, or told to be absent in the same line."""
-    known = {f"kueue_{name}" for name in SERIES} | {"kueue_build_info"}
+    known = {series.prefix + name for name, series in SERIES.items()} | {"kueue_build_info"}
     faults = [
         f"{name}: {metric}"
         for name, text in documents()
         for line in text.splitlines()
         if "absent" not in line
-        for metric in re.findall(r"`(kueue_[a-z_]+)`", line)
+        for metric in re.findall(r"`((?:kueue|pykueue_preemption)_[a-z_]+)`", line)
         if metric not in known and metric.removesuffix("_total") not in known
     ]
     assert not faults, "no such metrics: " + ", ".join(faults)

@@ -1,7 +1,7 @@
 """The series that Kueue's operators know: names, labels, kinds and buckets, as data.
 
 Whoever counts something makes a `Sample` of it, by the series' name; what a sample means follows from the series: a counter grows by the
-value, a histogram observes it, a gauge is it. `runtime/kueue_metrics.py` adds the prefix `kueue_` and the label `replica_role`.
+value, a histogram observes it, a gauge is it. `runtime/series.py` adds the prefix, `kueue_` but for our own, and the label `replica_role`.
 Label values are in the order of `Series.labels`.
 
 Source: observability.md §1.
@@ -32,12 +32,14 @@ class Series:
         labels: names of its labels.
         help: one sentence.
         buckets: upper bounds of a histogram, without the infinite one.
+        prefix: of its name; Kueue's own series have `kueue_`.
     """
 
     type: SeriesType
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    prefix: str = "kueue_"
 
 
 class Sample(NamedTuple):
@@ -171,11 +173,21 @@ _LOCAL_QUEUES = {
         (*_LQ, *_CQ), "Past and present usage, divided by the weight; infinite for weight 0"
     ),
 }
+_OURS = {
+    "preemption_loops_total": Series(
+        SeriesType.COUNTER, ("preempting_cluster_queue", *_CQ),
+        "Preemptions that happened before: in a circle, or by one that was not admitted meanwhile", prefix="pykueue_",
+    ),
+    "preemption_outcomes_total": Series(
+        SeriesType.COUNTER, ("preempting_cluster_queue", "outcome"),
+        "Preemptors by what became of them: admitted, gone, changed, unplaceable, overdue", prefix="pykueue_",
+    ),
+}  # fmt: skip
 BUILD_INFO = Series(
     SeriesType.GAUGE,
     ("git_version", "git_commit", "build_date", "go_version", "compiler", "platform"),
     "Always 1: what runs here",
 )
 """`kueue_build_info`, the only series without `replica_role`."""
-SERIES: Mapping[str, Series] = _CYCLES | _CLUSTER_QUEUES | _COHORTS | _RESOURCES | _LOCAL_QUEUES
+SERIES: Mapping[str, Series] = _CYCLES | _CLUSTER_QUEUES | _COHORTS | _RESOURCES | _LOCAL_QUEUES | _OURS
 """All others, by name without prefix."""

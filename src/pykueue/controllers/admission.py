@@ -50,6 +50,7 @@ from pykueue.core.scheduler.decisions import (
     SecondPassFailed,
     Victim,
 )
+from pykueue.core.scheduler.preemption.book import Notice
 from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
@@ -82,7 +83,7 @@ class Eviction:
     n_tries: int = 0
 
 
-Act: TypeAlias = Admit | Pending | SecondPassFailed | Evict | Eviction
+Act: TypeAlias = Admit | Pending | SecondPassFailed | Evict | Eviction | Notice
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ class AdmissionController:
         """See `ports.engine.Engine`; a status that is due counts as a reason to turn."""
         self._now = max(self._now, now)
         due = [instant for instant in (self.engine.next_cycle_at(now), *self._dirty.values()) if instant is not None]
-        if self._late:
+        if self._late or self.engine.has_notices():
             due.append(now)
         return min(due, default=None)
 
@@ -162,6 +163,7 @@ class AdmissionController:
                 if (commands := self._commands(act, now))
             ]
             self._note_changes(now)
+        effects += [self._effect(notice, self._commands(notice, now)) for notice in self.engine.take_notices()]
         return effects
 
     def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:
@@ -182,7 +184,7 @@ class AdmissionController:
             case Pending():
                 if not isinstance(error, NotFound):
                     self._late.append(decision)
-            case SecondPassFailed():
+            case SecondPassFailed() | Notice():
                 pass
             case _:
                 assert_never(decision)
@@ -255,6 +257,8 @@ class AdmissionController:
                     admission_patch(decision.workload, evicted, now),
                     _emit(decision.workload, "Normal", reason, decision.message),
                 )
+            case Notice():
+                return (_emit(decision.workload, "Warning", decision.reason, decision.note),)
             case _:
                 assert_never(decision)
 

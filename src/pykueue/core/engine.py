@@ -42,6 +42,7 @@ from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.scheduler.flavor_assigner import AssignerContext
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.policy import Preemptor
+from pykueue.core.scheduler.seats import Seats
 from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import (
     Admissibility,
@@ -82,6 +83,7 @@ class AdmissionEngine(EngineState):
         """Take in the latest version of a Workload; None if it is gone."""
         old = self._workloads.get(key)
         self._index(key, old, workload)
+        self._preemptions.see(key, old, workload, now)
         if workload is None or is_finished(workload):
             self._assumed.pop(key, None)
             self._drop(key, now)
@@ -97,6 +99,7 @@ class AdmissionEngine(EngineState):
             self._release(key, now)
             self._queue(workload, now)
         self._fair_usage.set_workload(key, workload, now)
+        self._retry_freed(now)
 
     def set_cluster_queue(self, name: str, cluster_queue: ClusterQueue | None, now: Instant) -> None:
         """Take in the latest version of a ClusterQueue; None if it is gone."""
@@ -219,7 +222,8 @@ class AdmissionEngine(EngineState):
     def next_cycle_at(self, now: Instant) -> Instant | None:
         """When a cycle should run: `now` or earlier for at once, None for not before another event."""
         times = []
-        times += [at for at in (self._queues.wake_at(), self._second_pass.wake_at()) if at is not None]
+        wakes = (self._queues.wake_at(), self._second_pass.wake_at(), self._preemptions.wake_at())
+        times += [at for at in wakes if at is not None]
         self._mark()
         if not (self._waits_for_pods and self._not_ready) and self._ready.is_due():
             times.append(Instant(self._last_cycle_at + self._backoff_us))
@@ -229,6 +233,8 @@ class AdmissionEngine(EngineState):
     def cycle(self, now: Instant) -> CycleResult:
         """Run one cycle. What it admits is assumed."""
         self._wake(now)
+        self._preemptions.begin(self._queues.home, self._assumed.__contains__, now)
+        self._retry_freed(now)
         self._waits_for_pods = self._waits_for_pods and bool(self._not_ready)
         entries = self._second_heads(now)
         if not self._waits_for_pods:
@@ -238,6 +244,8 @@ class AdmissionEngine(EngineState):
         self._cycle += 1
         cycle = self._make_cycle()
         cycle.run(entries)
+        self._preemptions.close(entries, now)
+        self._retry_freed(now)
         result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped, tuple(cycle.recomputed))
         admitted = {d.key: d for d in cycle.decisions if isinstance(d, Admit)}
         is_same = [self._put_back(entry, now) for entry in entries]
@@ -277,6 +285,7 @@ class AdmissionEngine(EngineState):
     def preemption_failed(self, victim: ObjectKey, now: Instant) -> None:
         """A victim could not be evicted: its queue's waiting Workloads are judged again."""
         self._version += 1
+        self._preemptions.left(victim)
         info = self._cache.workloads.get(victim)
         if info is not None:
             self._retry(self._cache.tree_members(info.cluster_queue), now)
@@ -389,6 +398,7 @@ class AdmissionEngine(EngineState):
         info = self._cache.remove_workload(key)
         self._not_ready.pop(key, None)
         if info is not None:
+            self._preemptions.left(key)
             self._ready.mark_tree(info.cluster_queue)
             self._touch(info.cluster_queue, info.local_queue)
             # Nodes are shared by all that use the flavor, whatever cohort they are in.
@@ -465,7 +475,8 @@ class AdmissionEngine(EngineState):
         for queue, waiting in self._ready.take():
             item = waiting.pop()
             if item is not None:
-                entries.append(Entry(item.info, item, queue))
+                has_claim = self._preemptions.claims.get(item.info.key) is not None
+                entries.append(Entry(item.info, item, queue, has_claim=has_claim))
         return entries
 
     def _second_heads(self, now: Instant) -> list[Entry]:
@@ -475,11 +486,21 @@ class AdmissionEngine(EngineState):
             entries.append(Entry(info, Pending(info), self._cache.queue(info.cluster_queue), is_second_pass=True))
         return entries
 
+    def _retry_freed(self, now: Instant) -> None:
+        """Seats that are kept no longer may be had by others."""
+        for name in self._preemptions.take_freed():
+            self._ready.mark_tree(name)
+            self._retry([name], now)
+
     def _make_cycle(self) -> Cycle:
         fair = self._config.fair_sharing
         topologies = NodeTopologies(self._cache, self._book, self._features)
         strategies = fair.preemption_strategies if fair is not None else None
-        preemptor = Preemptor(self._cache, self._features, strategies, self._fair_usage.order_of, topologies=topologies)
+        book = self._preemptions
+        preemptor = Preemptor(
+            self._cache, self._features, strategies, self._fair_usage.order_of,
+            spared=book.spared, topologies=topologies,
+        )  # fmt: skip
         context = AssignerContext(
             flavors=self._cache.flavors,
             features=self._features,
@@ -490,7 +511,14 @@ class AdmissionEngine(EngineState):
             cycle=self._cycle,
         )
         nominator = Nominator(self._cache, context, preemptor, self._namespaces.get)
-        return Cycle(nominator, self._features, fair is not None, bool(self._not_ready))
+        binding = book.binding(self._assumed.__contains__)
+        seats = Seats(self._cache, binding, book.leaving(), book.is_overdue, is_safe=book.is_safe)
+        return Cycle(
+            nominator, self._features, fair is not None, bool(self._not_ready), seats, book.is_leaving, self._as_pending
+        )
+
+    def _as_pending(self, info: Info) -> Info:
+        return self._maker.pending(info.workload, info.cluster_queue)
 
     def _ignores_undeclared(self) -> bool:
         is_asked = self._config.resources.quota_check_strategy == "IgnoreUndeclared"

@@ -15,6 +15,7 @@ from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason
 from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey
+from pykueue.api.series import Sample
 from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import Cache
 from pykueue.core.fair_usage import FairUsage
@@ -24,6 +25,7 @@ from pykueue.core.queue.manager import QueueManager
 from pykueue.core.queue.second_pass import SecondPassQueue
 from pykueue.core.readiness import Readiness
 from pykueue.core.scheduler.cycle import required_checks
+from pykueue.core.scheduler.preemption.book import Notice, PreemptionBook
 from pykueue.core.tas.topology import NodeBook
 from pykueue.core.views import (
     Admissibility,
@@ -60,6 +62,7 @@ class EngineState:
         self._version = 0
         """Of what matters to everybody; not of Workloads."""
         self._marked_at = 0
+        self._preemptions = PreemptionBook(features)
         self._ready = Readiness(self._cache, self._queues)
         self._fair_usage = FairUsage(config, features, self._cache, self._queues, self._ready)
         self._last_cycle_at = Instant(0)
@@ -149,6 +152,18 @@ class EngineState:
             return _blocked(Reason.MISCONFIGURED, item.info.fault)
         waiting = self._queues.queue(name)
         return Admissibility(None, waiting.bypassed(workload.key) if waiting is not None else None)
+
+    def take_notices(self) -> Sequence[Notice]:
+        """What to tell of preemptions since the last call."""
+        return self._preemptions.take_notices()
+
+    def take_samples(self) -> Sequence[Sample]:
+        """What to count of preemptions since the last call."""
+        return self._preemptions.take_samples()
+
+    def has_notices(self) -> bool:
+        """Whether there is something to tell of preemptions."""
+        return self._preemptions.has_notices()
 
     def measured(self) -> Measured:
         """What metrics are read from; see `core/measures.py`."""

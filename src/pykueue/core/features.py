@@ -17,7 +17,7 @@ class Stage(enum.Enum):
 
 
 class Gate(enum.StrEnum):
-    """Every gate that Kueue knows."""
+    """Every gate that Kueue knows, and those of ours that Kueue does not: `PyKueue…`, which no group of gates sets."""
 
     ADMISSION_FAIR_SHARING = "AdmissionFairSharing"
     ADMISSION_GATED_BY = "AdmissionGatedBy"
@@ -60,6 +60,7 @@ class Gate(enum.StrEnum):
     PRIORITIZE_PREEMPTOR_WORKLOADS = "PrioritizePreemptorWorkloads"
     PRIORITY_BOOST = "PriorityBoost"
     PRIORITY_SORTING_WITHIN_COHORT = "PrioritySortingWithinCohort"
+    PYKUEUE_SAFE_PREEMPTION = "PyKueueSafePreemption"
     QUOTA_CHECK_STRATEGY = "QuotaCheckStrategy"
     RECLAIMABLE_PODS = "ReclaimablePods"
     RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP = "RecomputeAssignmentUponPreemptionTargetsOverlap"
@@ -167,6 +168,7 @@ GATES: Mapping[Gate, GateSpec] = {
     Gate.PRIORITIZE_PREEMPTOR_WORKLOADS: GateSpec(False, Stage.ALPHA),  # preemptors first in the cycle
     Gate.PRIORITY_BOOST: GateSpec(False, Stage.ALPHA),  # annotation priority-boost
     Gate.PRIORITY_SORTING_WITHIN_COHORT: GateSpec(True, Stage.BETA),  # priority across CQs of a cohort
+    Gate.PYKUEUE_SAFE_PREEMPTION: GateSpec(False, Stage.GA),  # ours: seats kept for preemptors, loops cut
     Gate.QUOTA_CHECK_STRATEGY: GateSpec(True, Stage.BETA),  # config quotaCheckStrategy
     Gate.RECLAIMABLE_PODS: GateSpec(True, Stage.BETA),  # reclaimable pods
     Gate.RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP: GateSpec(

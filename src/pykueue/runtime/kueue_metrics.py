@@ -82,6 +82,7 @@ class MeteredEngine:
         elif event.kind == POD and event.change is Change.MODIFIED and self._role() != FOLLOWER:
             self.collector.count(self._ungated(event, reader, now))
         self._engine.apply(event, reader, now)
+        self.collector.count(self._engine.engine.take_samples())
         if event.change is Change.DELETED:
             self._forget(event.kind, event.new)
 
@@ -97,6 +98,7 @@ class MeteredEngine:
         if result is not None and result.number != self._cycle:
             self._cycle = result.number
             self._count_cycle(result, time.perf_counter() - began)
+        self.collector.count(self._engine.engine.take_samples())
         return effects
 
     def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:

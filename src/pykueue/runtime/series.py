@@ -20,7 +20,6 @@ from prometheus_client.registry import Collector
 from pykueue.api.errors import InvariantError
 from pykueue.api.series import BUILD_INFO, SERIES, Sample, Series, SeriesType
 
-PREFIX = "kueue_"
 _Labels = tuple[str, ...]
 
 
@@ -66,7 +65,7 @@ class SeriesCollector(Collector):
                 row.counts[bisect.bisect_left(series.buckets, sample.value)] += 1
                 row.total += sample.value
             else:
-                raise InvariantError("gauges are measured, not counted", f"kueue_{sample.name}")
+                raise InvariantError("gauges are measured, not counted", sample.name)
 
     def forget(self, **labels: str) -> None:
         """Drop what was counted with these labels: the object that they name is gone."""
@@ -87,7 +86,7 @@ class SeriesCollector(Collector):
         for sample in self._measure():
             _series_of(sample)
             measured.setdefault(sample.name, {})[sample.labels] = sample.value
-        build = GaugeMetricFamily(f"{PREFIX}build_info", BUILD_INFO.help, labels=BUILD_INFO.labels)
+        build = GaugeMetricFamily(f"{BUILD_INFO.prefix}build_info", BUILD_INFO.help, labels=BUILD_INFO.labels)
         build.add_metric([self._build.get(label, "unknown") for label in BUILD_INFO.labels], 1.0)
         yield build
         for name, series in SERIES.items():
@@ -109,7 +108,7 @@ class SeriesCollector(Collector):
 def _series_of(sample: Sample) -> Series:
     series = SERIES.get(sample.name)
     if series is None or len(series.labels) != len(sample.labels):
-        raise InvariantError("samples belong to a series and have its labels", f"kueue_{sample.name} {sample.labels}")
+        raise InvariantError("samples belong to a series and have its labels", f"{sample.name} {sample.labels}")
     return series
 
 
@@ -117,11 +116,11 @@ def _family(name: str, series: Series) -> CounterMetricFamily | GaugeMetricFamil
     labels = (*series.labels, "replica_role")
     match series.type:
         case SeriesType.COUNTER:
-            return CounterMetricFamily(PREFIX + name.removesuffix("_total"), series.help, labels=labels)
+            return CounterMetricFamily(series.prefix + name.removesuffix("_total"), series.help, labels=labels)
         case SeriesType.GAUGE:
-            return GaugeMetricFamily(PREFIX + name, series.help, labels=labels)
+            return GaugeMetricFamily(series.prefix + name, series.help, labels=labels)
         case SeriesType.HISTOGRAM:
-            return HistogramMetricFamily(PREFIX + name, series.help, labels=labels)
+            return HistogramMetricFamily(series.prefix + name, series.help, labels=labels)
 
 
 def _cumulative(series: Series, row: _Observed) -> list[tuple[str, float]]:

@@ -45,6 +45,7 @@ class Twin:
     """§3.2 to §3.7, word for word."""
 
     is_strict: bool
+    keeps_preemptors: bool
     all: dict[ObjectKey, Plain] = field(default_factory=dict)
     records: dict[str, tuple[str, str]] = field(default_factory=dict)
     sticky: tuple[ObjectKey, int] | None = None
@@ -54,7 +55,8 @@ class Twin:
 
     def key(self, info: Info) -> tuple[object, ...]:
         is_sticky = self.sticky is not None and self.sticky[0] == info.key
-        return (self.usage.get(info.local_queue, 0.0), *order_key(info, is_sticky=is_sticky))
+        usage = 0.0 if is_sticky and self.keeps_preemptors else self.usage.get(info.local_queue, 0.0)
+        return (usage, *order_key(info, is_sticky=is_sticky))
 
     def push(self, info: Info) -> None:
         item = self.all.get(info.key)
@@ -86,7 +88,7 @@ class Twin:
 
     def requeue(self, key: ObjectKey, reason: RequeueReason, record: tuple[str, str]) -> None:
         item = self.all[key]
-        if reason is RequeueReason.PENDING_PREEMPTION and not self.is_strict:
+        if reason is RequeueReason.PENDING_PREEMPTION and (self.keeps_preemptors or not self.is_strict):
             self.sticky = (key, item.info.workload.metadata.generation)
         at_once = (
             (self.is_strict and reason is not RequeueReason.NAMESPACE_MISMATCH)
@@ -156,12 +158,13 @@ steps = st.one_of(
 
 
 @settings(max_examples=300)
-@given(st.booleans(), st.booleans(), st.lists(steps, min_size=1, max_size=40))
+@given(st.booleans(), st.booleans(), st.booleans(), st.lists(steps, min_size=1, max_size=40))
 def test_shapes_are_parked_as_their_members_would_be(
-    is_strict: bool, is_by_usage: bool, play: list[tuple[str, object]]
+    is_strict: bool, keeps_preemptors: bool, is_by_usage: bool, play: list[tuple[str, object]]
 ) -> None:
     """After every step the same Workloads are active, parked, and bypassed, in the same order; each bypassed one was told."""
-    queue, twin = PendingQueue(is_strict=is_strict), Twin(is_strict)
+    queue = PendingQueue(is_strict=is_strict, keeps_preemptors=keeps_preemptors)
+    twin = Twin(is_strict, keeps_preemptors)
     usage: dict[ObjectKey, float] = {}
     if is_by_usage:
         queue.order_by(lambda local_queue: usage.get(local_queue, 0.0))

@@ -55,8 +55,14 @@ _RECORDED = {RequeueReason.NO_FIT, RequeueReason.PREEMPTION_NO_CANDIDATES}
 class PendingQueue:
     """What waits for one ClusterQueue."""
 
-    def __init__(self, *, is_strict: bool) -> None:
-        self._is_strict = is_strict
+    def __init__(self, *, is_strict: bool, keeps_preemptors: bool = False) -> None:
+        """An empty queue.
+
+        Args:
+            is_strict: StrictFIFO; otherwise BestEffortFIFO.
+            keeps_preemptors: whether the sticky preemptor comes before everybody, also in a strict queue and whatever its LocalQueue used.
+        """
+        self._is_strict, self._keeps_preemptors = is_strict, keeps_preemptors
         self._usage_of: Callable[[ObjectKey], float] | None = None
         self._items: dict[ObjectKey, Pending] = {}
         self._shapes: dict[str, dict[ObjectKey, Shape]] = {}
@@ -209,7 +215,7 @@ class PendingQueue:
         if item is None or key != self._in_flight:
             return []
         self._in_flight = None
-        if reason in _STICKY and not self._is_strict:
+        if reason in _STICKY and (self._keeps_preemptors or not self._is_strict):
             self._make_sticky(item.info)
         has_untried = item.progress is not None and item.progress.has_untried
         at_once = (
@@ -292,7 +298,8 @@ class PendingQueue:
         return self._queue_key(item.info.local_queue, item.order if item.order is not None else self._key(item.info))
 
     def _queue_key(self, local_queue: ObjectKey, order: OrderKey) -> QueueKey:
-        return (0.0 if self._usage_of is None else self._usage_of(local_queue), order)
+        is_kept = self._keeps_preemptors and not order[0]
+        return (0.0 if self._usage_of is None or is_kept else self._usage_of(local_queue), order)
 
     def _is_parked(self, item: Pending) -> bool:
         if item.shape is None:

@@ -52,7 +52,8 @@ class QueueManager:
         """Make a queue, or change its strategy."""
         queue = self._queues.get(name)
         if queue is None:
-            self._queues[name] = PendingQueue(is_strict=is_strict)
+            keeps_preemptors = self._features[Gate.PYKUEUE_SAFE_PREEMPTION]
+            self._queues[name] = PendingQueue(is_strict=is_strict, keeps_preemptors=keeps_preemptors)
         else:
             queue.set_strict(is_strict)
 

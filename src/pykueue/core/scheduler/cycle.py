@@ -10,13 +10,15 @@ Source: scheduling.md §5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pykueue.api.constants import Reason
+from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Admission, PodSetAssignment, PodSetRequest
-from pykueue.core.cache.cohort import QuotaNode, QuotaTree
+from pykueue.core.cache.cohort import QuotaNode
 from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import RequeueReason
 from pykueue.core.resources import format_amount, format_requests, sub
@@ -28,13 +30,18 @@ from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.ordering import classical_order, fair_order, is_preemptor
 from pykueue.core.scheduler.preemption.candidates import Demand, Target
 from pykueue.core.scheduler.preemption.policy import preemption_message, priorities_note
+from pykueue.core.scheduler.preemption.reprisal import returning_victims
+from pykueue.core.scheduler.seats import Seats
 from pykueue.core.scheduler.second_pass import renewed_admission
+from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import has_closed_gate
 from pykueue.core.workload.requeue import queued_since
 
 NO_LONGER_FITS = "Workload no longer fits after processing another workload"
 OVERLAP = "Workload has overlapping preemption targets with another workload"
 OVERLAP_DEFERRED = OVERLAP + ", but will fit after these preemptions complete"
+PENDING_PREEMPTION = "Pending the preemption of {} workload(s)"
+FITS_LATER = "Workload will fit after preemptions for other workloads complete"
 WAITING_FOR_PODS_READY = "waiting for all admitted workloads to be in PodsReady condition"
 
 
@@ -48,6 +55,9 @@ class Cycle:
         is_fair: whether fair sharing orders the entries.
         is_blocked: some admitted Workload's pods are not ready and admission waits for that.
         skipped: entries per ClusterQueue that wanted to preempt and were skipped.
+        seats: kept for preemptors of earlier cycles.
+        is_leaving: whether the eviction of a Workload is decided already, though perhaps not seen.
+        as_pending: a Workload that holds quota as it would wait if it were evicted.
         recomputed: see `CycleResult`.
     """
 
@@ -55,6 +65,9 @@ class Cycle:
     features: Features
     is_fair: bool
     is_blocked: bool
+    seats: Seats
+    is_leaving: Callable[[ObjectKey], bool]
+    as_pending: Callable[[Info], Info]
     decisions: list[Decision] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     recomputed: list[tuple[str, str]] = field(default_factory=list)
@@ -63,20 +76,25 @@ class Cycle:
 
     def run(self, entries: Sequence[Entry]) -> None:
         """Decide about all entries; their status tells what became of each."""
-        for entry in entries:
-            self.nominator.nominate(entry)
-        nominated = [entry for entry in entries if entry.status is Status.NOMINATED]
         with ExitStack() as trials:
             trials.enter_context(self.nominator.cache.ledger.trial())
-            for tree in _trees(nominated):
+            trees = chain((e.queue.node.tree for e in entries if e.queue is not None), self.seats.trees())
+            for tree in {id(tree): tree for tree in trees}.values():
                 trials.enter_context(tree.trial())
+            self.seats.keep()
+            for entry in entries:
+                self._nominate(entry)
+            nominated = [entry for entry in entries if entry.status is Status.NOMINATED]
             stopped = False
             for entry in self._ordered(nominated):
                 if stopped and not entry.is_second_pass:
                     entry.status = Status.BLOCKED
                     entry.requeue = RequeueReason.FAILED_AFTER_NOMINATION
                     continue
+                self.seats.give_up(entry.info.key)
                 self._process(entry)
+                if entry.status in (Status.SKIPPED, Status.BLOCKED) and not entry.is_deferred:
+                    self.seats.take_again(entry.info.key)
                 stopped = entry.status is Status.BLOCKED
         self.decisions.extend(
             SecondPassFailed(entry.info.key, entry.info.workload, entry.message)
@@ -86,7 +104,44 @@ class Cycle:
             if _is_status_due(entry)
         )
 
+    def _nominate(self, entry: Entry) -> None:
+        """Judge a head beside everybody else's seats, and without its own."""
+        key = entry.info.key
+        nominator = self.nominator.without(frozenset(self.seats.leaving))
+        with self.seats.own_given_up(key):
+            nominator.nominate(entry)
+            if self.seats.is_safe and entry.targets:
+                self._spare_returning(entry, nominator)
+        self._part_with_overdue(entry)
+
+    def _spare_returning(self, entry: Entry, nominator: Nominator) -> None:
+        """Look for other victims than those that would take their places back."""
+        spared = returning_victims(entry, nominator, self.as_pending)
+        if not spared:
+            return
+        others = nominator.without(nominator.preemptor.gone.union(spared))
+        others.nominate(entry)
+        if entry.targets and returning_victims(entry, others, self.as_pending):
+            entry.targets = []
+        entry.spared = spared
+
+    def _part_with_overdue(self, entry: Entry) -> None:
+        """Nobody waits for victims of whom nobody knows when they leave."""
+        entry.overdue = [target.info for target in entry.targets if self.seats.is_overdue(target.info)]
+        if entry.overdue:
+            entry.targets = []
+
     def _ordered(self, entries: Sequence[Entry]) -> Iterable[Entry]:
+        """Those whose seats are kept, then those who wait for victims that leave already, then all others."""
+        if not self.seats.is_safe:
+            return self._by_rule(entries)
+        by_key = {entry.info.key: entry for entry in entries}
+        seated = [by_key.pop(claim.info.key) for claim in self.seats.claims if claim.info.key in by_key]
+        left = list(by_key.values())
+        waiting = [e for e in left if e.targets and all(target.info.is_evicted for target in e.targets)]
+        return chain(seated, self._by_rule(waiting), self._by_rule([e for e in left if e not in waiting]))
+
+    def _by_rule(self, entries: Sequence[Entry]) -> Iterable[Entry]:
         return fair_order(entries, self.features) if self.is_fair else classical_order(entries, self.features)
 
     def _process(self, entry: Entry) -> None:
@@ -113,11 +168,7 @@ class Cycle:
             entry.pending.progress = None
             return
         if entry.is_deferred:
-            entry.status = Status.SKIPPED
-            reason = Reason.WAITING_FOR_PREEMPTED_WORKLOADS
-            entry.refuse(reason, OVERLAP_DEFERRED, RequeueReason.PENDING_PREEMPTION)
-            entry.pending.progress = None
-            self._use(entry.queue.node, assignment)
+            self._defer(entry, assignment, OVERLAP_DEFERRED)
             return
         if self._overlaps(entry):
             self._skip(entry, OVERLAP, is_counted=True)
@@ -125,15 +176,36 @@ class Cycle:
         if not fits:
             self._skip(entry, NO_LONGER_FITS, is_counted=mode is Mode.PREEMPT)
             return
-        self._use(entry.queue.node, assignment)
-        if mode is Mode.PREEMPT:
-            self._preempt(entry, assignment)
-        elif self.is_blocked and not entry.is_second_pass:
+        if mode is Mode.FIT and not self._fits_now(entry, assignment):
+            claim = self.seats.of(entry.info.key)
+            n = len(claim.leaving) if claim is not None else 0
+            self._defer(entry, assignment, PENDING_PREEMPTION.format(n) if n else FITS_LATER)
+            return
+        if self.is_blocked and not entry.is_second_pass and (mode is Mode.FIT or self.seats.is_safe):
             entry.status = Status.BLOCKED
             reason = Reason.WAITING_FOR_PODS_READY
             entry.refuse(reason, WAITING_FOR_PODS_READY, RequeueReason.FAILED_AFTER_NOMINATION)
+            return
+        self._use(entry.queue.node, assignment)
+        if mode is Mode.PREEMPT:
+            self.seats.promise(entry.queue.node, assignment.usage, assignment.places)
+            self._preempt(entry, assignment)
         else:
             self._admit(entry, assignment)
+
+    def _defer(self, entry: Entry, assignment: Assignment, message: str) -> None:
+        """It will fit once all victims so far have left; until then its seats are taken (§5.6 g)."""
+        assert entry.queue is not None
+        entry.status, entry.is_deferred = Status.SKIPPED, True
+        entry.refuse(Reason.WAITING_FOR_PREEMPTED_WORKLOADS, message, RequeueReason.PENDING_PREEMPTION)
+        entry.pending.progress = None
+        self._use(entry.queue.node, assignment)
+        self.seats.promise(entry.queue.node, assignment.usage, assignment.places)
+
+    def _fits_now(self, entry: Entry, assignment: Assignment) -> bool:
+        assert entry.queue is not None
+        node = entry.queue.node
+        return self.seats.has_room_now(node.tree, lambda: self._has_room(node, assignment, with_places=True))
 
     def _refresh(self, entry: Entry) -> bool:
         """Whether the entry still fits; judges it again where its victims are taken (§5.6 b)."""
@@ -145,7 +217,8 @@ class Cycle:
             gone = self._chosen(entry)
             with self.nominator.cache.trial(entry.queue.node.tree):
                 self._remove(entry, gone)
-                self.nominator.renominate(entry, pins, gone)
+                self.nominator.renominate(entry, pins, self._gone(entry))
+            self._part_with_overdue(entry)
             assert entry.assignment is not None
             entry.is_deferred = entry.assignment.mode is Mode.FIT
             found = "new_targets" if entry.assignment.mode is Mode.PREEMPT and entry.targets else "skipped"
@@ -158,7 +231,8 @@ class Cycle:
         gate = Gate.TAS_RECOMPUTE_ASSIGNMENT_WITHIN_SCHEDULING_CYCLE
         if not entry.assignment.places or not self.features[gate] or not self._fits(entry, with_places=False):
             return False
-        self.nominator.renominate(entry, _pins(entry.assignment), self._chosen(entry))
+        self.nominator.renominate(entry, _pins(entry.assignment), self._gone(entry))
+        self._part_with_overdue(entry)
         return self._fits(entry)
 
     def _fits(self, entry: Entry, *, with_places: bool = True) -> bool:
@@ -186,6 +260,10 @@ class Cycle:
     def _chosen(self, entry: Entry) -> list[Target]:
         assert entry.queue is not None
         return self.victims.get(id(entry.queue.node.tree), [])
+
+    def _gone(self, entry: Entry) -> frozenset[ObjectKey]:
+        """Whoever leaves for somebody else."""
+        return frozenset((*self.seats.leaving, *(target.info.key for target in self._chosen(entry))))
 
     def _overlaps(self, entry: Entry) -> bool:
         if not entry.targets:
@@ -217,15 +295,26 @@ class Cycle:
         """Nobody can be preempted: keep the capacity that the entry has a right to, so that nobody takes it (§5.6 e)."""
         assert entry.queue is not None
         entry.status = Status.NOT_NOMINATED
-        entry.refuse(Reason.WAITING_FOR_QUOTA, assignment.message(), RequeueReason.PREEMPTION_NO_CANDIDATES)
+        message = assignment.message()
+        if entry.overdue:
+            late = ", ".join(str(victim.key) for victim in entry.overdue)
+            message += f". Preempted workloads have not left in time, and no quota is kept until they do: {late}"
+        if entry.spared:
+            spared = ", ".join(map(str, entry.spared))
+            message += f". Workloads that would preempt it in turn are spared: {spared}"
+        entry.refuse(Reason.WAITING_FOR_QUOTA, message, RequeueReason.PREEMPTION_NO_CANDIDATES)
+        if entry.overdue:
+            return
         always = entry.queue.spec.spec.preemption.reclaim_within_cohort == "Any"
         insists = self.features[Gate.PRIORITIZE_PREEMPTOR_WORKLOADS] and is_preemptor(entry)
         if always and not insists:
             return
         node = entry.queue.node
-        for i, amount in reserved_amounts(node, assignment).items():
+        reserved = reserved_amounts(node, assignment)
+        for i, amount in reserved.items():
             node.add_usage(i, amount)
         self.nominator.cache.ledger.add(assignment.places)
+        self.seats.promise(node, reserved, assignment.places)
 
     def _preempt(self, entry: Entry, assignment: Assignment) -> None:
         assert entry.queue is not None
@@ -234,7 +323,7 @@ class Cycle:
         n = len(entry.targets)
         base = assignment.message()
         reason = Reason.WAITING_FOR_PREEMPTED_WORKLOADS
-        entry.refuse(reason, f"{base}. Pending the preemption of {n} workload(s)", RequeueReason.PENDING_PREEMPTION)
+        entry.refuse(reason, f"{base}. {PENDING_PREEMPTION.format(n)}", RequeueReason.PENDING_PREEMPTION)
         entry.pending.progress = None
         victims = tuple(self._victim(entry, target) for target in entry.targets)
         failed = f"{base}. Preempting {n} workload(s) failed, will retry."
@@ -253,7 +342,7 @@ class Cycle:
         told = f"Preempted workload {victim.key} (UID: {victim.uid}) in ClusterQueue {victim.cluster_queue}{note}"
         return Victim(
             victim.key, victim.workload, victim.cluster_queue, target.reason, message, message + note, told,
-            victim.is_evicted,
+            victim.is_evicted or self.is_leaving(victim.key),
         )  # fmt: skip
 
     def _is_lost(self, entry: Entry, assignment: Assignment) -> bool:
@@ -378,13 +467,3 @@ def _is_status_due(entry: Entry) -> bool:
 def _pins(assignment: Assignment) -> Pins:
     """The flavors that an assignment has chosen."""
     return {ps.name: {r: c.flavor for r, c in ps.flavors.items()} for ps in assignment.pod_sets}
-
-
-def _trees(entries: Iterable[Entry]) -> Iterator[QuotaTree]:
-    seen: set[int] = set()
-    for entry in entries:
-        assert entry.queue is not None
-        tree = entry.queue.node.tree
-        if id(tree) not in seen:
-            seen.add(id(tree))
-            yield tree

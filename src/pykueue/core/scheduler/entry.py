@@ -6,9 +6,11 @@ Source: scheduling.md §5.3.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pykueue.api.constants import Reason
+from pykueue.api.objects import ObjectKey
 from pykueue.core.cache.clusterqueue import ClusterQueueState
 from pykueue.core.queue.heads import Pending, RequeueReason
 from pykueue.core.scheduler.assignment import Assignment
@@ -45,8 +47,11 @@ class Entry:
         message: why it is not admitted.
         requeue: why it goes back.
         replaces: the older slice of an elastic job.
-        is_deferred: it fits once the victims of others are gone.
+        is_deferred: it fits once victims that are chosen already have left.
         is_second_pass: it has quota already, and only lacks places.
+        has_claim: others were evicted for it before, and it was not admitted since.
+        spared: Workloads that would take their places back if they were evicted for it.
+        overdue: evicted Workloads that it would wait for, but that should have left by now.
     """
 
     info: Info
@@ -61,6 +66,9 @@ class Entry:
     replaces: Info | None = None
     is_deferred: bool = False
     is_second_pass: bool = False
+    has_claim: bool = False
+    spared: Sequence[ObjectKey] = ()
+    overdue: list[Info] = field(default_factory=list)
 
     def refuse(self, reason: Reason, message: str, requeue: RequeueReason = RequeueReason.GENERIC) -> None:
         """Note why it is not admitted."""

@@ -68,10 +68,16 @@ class Nominator:
         entry.assignment, entry.targets = self._find(entry, progress=progress)
         entry.pending.progress = entry.assignment.progress
 
-    def renominate(self, entry: Entry, pins: Pins, gone: Sequence[Target]) -> None:
+    def without(self, gone: frozenset[ObjectKey]) -> Nominator:
+        """One that judges as if some Workloads were gone; their usage already is."""
+        if not gone:
+            return self
+        preemptor = replace(self.preemptor, gone=gone)
+        return replace(self, preemptor=preemptor, context=replace(self.context, oracle=preemptor))
+
+    def renominate(self, entry: Entry, pins: Pins, gone: frozenset[ObjectKey]) -> None:
         """Judge again with only the pinned flavors, as if some Workloads were gone (their usage already is) (§5.6 b)."""
-        preemptor = replace(self.preemptor, gone=frozenset(target.info.key for target in gone))
-        again = replace(self, preemptor=preemptor, context=replace(self.context, oracle=preemptor))
+        again = self.without(gone)
         if entry.is_second_pass:
             entry.assignment, entry.targets = again._find_places(entry)
             return

@@ -39,7 +39,7 @@ def classical_order(entries: Sequence[Entry], features: Features) -> list[Entry]
 
 def is_preemptor(entry: Entry) -> bool:
     """Whether the entry waits for its victims to leave, or has some."""
-    return bool(entry.targets)
+    return entry.has_claim or bool(entry.targets)
 
 
 def fair_order(entries: Sequence[Entry], features: Features) -> Iterator[Entry]:

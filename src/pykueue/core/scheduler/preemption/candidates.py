@@ -38,7 +38,7 @@ class Demand(msgspec.Struct, frozen=True):
         requests: all quota it needs, per number of flavor-resource.
         needed: the numbers that are short.
         cache: everything that holds quota.
-        gone: Workloads that are as good as removed; their usage already is.
+        barred: Workloads that are no candidates: they leave for somebody else, or are spared.
         usage_of: admission fair sharing of LocalQueues, where it orders the queue.
         has_places: whether the pods find places in their topologies now.
     """
@@ -48,7 +48,7 @@ class Demand(msgspec.Struct, frozen=True):
     requests: Mapping[int, int]
     needed: Collection[int]
     cache: Cache
-    gone: Collection[ObjectKey] = ()
+    barred: Collection[ObjectKey] = ()
     usage_of: Callable[[ObjectKey], float] | None = None
     has_places: Callable[[], bool] = lambda: True
 
@@ -120,7 +120,7 @@ class Demand(msgspec.Struct, frozen=True):
             for key, info in queue.workloads.items()
             if _holds(info, items)
             and key != self.info.key
-            and key not in self.gone
+            and key not in self.barred
             and _allows(policy, self.info, info)
         ]
 

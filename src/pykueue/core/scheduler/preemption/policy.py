@@ -41,7 +41,8 @@ class Preemptor:
         features: gates in force.
         strategies: of fair sharing; None if it is off.
         usage_of: admission fair sharing of LocalQueues in a ClusterQueue, or None.
-        gone: Workloads that are as good as removed (a recomputation inside a cycle).
+        gone: Workloads that are as good as removed: they leave for somebody else.
+        spared: Workloads that a preemptor may not choose again.
         topologies: asked whether the pods find places; None where topology plays no part.
     """
 
@@ -49,7 +50,8 @@ class Preemptor:
     features: Features
     strategies: tuple[str, ...] | None
     usage_of: Callable[[ClusterQueueState], Callable[[ObjectKey], float] | None] = lambda _: None
-    gone: Collection[ObjectKey] = ()
+    gone: frozenset[ObjectKey] = frozenset()
+    spared: Callable[[ObjectKey], Collection[ObjectKey]] = lambda _: ()
     topologies: Topologies | None = None
     _simulated: list[tuple[Info, dict[int, int], list[Target]]] = field(default_factory=list, init=False)
     """The last simulation: Workload, the amount of one flavor-resource that it asked for, and the victims. At most one."""
@@ -91,7 +93,9 @@ class Preemptor:
         return (Mode.RECLAIM if is_reclaim else Mode.PREEMPT), level
 
     def _demand(self, info: Info, queue: ClusterQueueState, requests: Mapping[int, int], needed: list[int]) -> Demand:
-        return Demand(info, queue, requests, needed, self.cache, self.gone, self.usage_of(queue))
+        spared = self.spared(info.key)
+        barred = self.gone.union(spared) if spared else self.gone
+        return Demand(info, queue, requests, needed, self.cache, barred, self.usage_of(queue))
 
     def _search(self, demand: Demand) -> list[Target]:
         if self.strategies is not None:

@@ -1,0 +1,177 @@
+"""Claims: what a preemptor was promised when others were evicted for it, and what became of the promise.
+
+A preemption takes its time, for victims end when their pods have ended, each at its own pace. From the decision on, a `Claim` remembers what
+the preemptor is to get and who leaves for it. It ends with the preemptor's admission, or with a reason why it came to nothing: an `Outcome`
+either way. Claims are always kept, so outcomes can be counted; whether they also keep the seats free for the preemptor is for the
+cycle to say (`scheduler/seats.py`, gate PyKueueSafePreemption).
+
+The time of a claim is that of its victims: the termination grace of their pods after the eviction, and `SLACK_US` for everything around it. A
+victim that has not left by then is *overdue*: nobody knows when it will, so nothing is kept free on its account.
+
+Nothing of this is stored. A new leader begins without claims, and makes them anew in its first cycle from the victims that are still leaving.
+
+Source: docs/decisions/0009-safe-preemption.md.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pykueue.api.constants import WorkloadCondition
+from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.objects import ObjectKey
+from pykueue.api.v1beta2 import Workload
+from pykueue.core.resources import FlavorResource
+from pykueue.core.tas.ledger import Places
+from pykueue.core.workload.info import NEVER, Info
+
+SLACK_US = 300 * SECOND_US
+"""What a victim may take beyond the termination grace of its pods."""
+_GRACE_S = 30
+"""Kubernetes' default of `terminationGracePeriodSeconds`."""
+
+
+class End(enum.StrEnum):
+    """How a claim ended."""
+
+    ADMITTED = "admitted"
+    GONE = "gone"
+    """The preemptor was deleted, or is finished."""
+    CHANGED = "changed"
+    """The preemptor asks for something else, or does not wait any more."""
+    UNPLACEABLE = "unplaceable"
+    """There is no room for the preemptor any more, even with its victims gone."""
+    OVERDUE = "overdue"
+    """Its victims took too long."""
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A promise to one preemptor.
+
+    Attributes:
+        info: the preemptor as it was judged last.
+        usage: the quota it is to get.
+        places: where its pods are to go, if topology plays a part.
+        leaving: victims that still hold quota.
+        evicted: all victims since the claim began.
+        until: when its time is up (µs).
+    """
+
+    info: Info
+    usage: Mapping[FlavorResource, int]
+    places: Sequence[Places]
+    leaving: dict[ObjectKey, None] = field(default_factory=dict)
+    evicted: dict[ObjectKey, None] = field(default_factory=dict)
+    until: Instant = NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a claim; `why` is for people, and empty for an admission."""
+
+    claim: Claim
+    end: End
+    why: str = ""
+
+
+class Claims:
+    """All claims, the oldest first, and everybody who leaves.
+
+    A victim leaves for one preemptor, the last one that chose it; and goes on leaving when that one's claim has ended, though for nobody.
+    """
+
+    def __init__(self) -> None:
+        self._claims: dict[ObjectKey, Claim] = {}
+        self._leaving: dict[ObjectKey, tuple[ObjectKey, Instant]] = {}
+        """Victim to preemptor, and when it should have left."""
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(list(self._claims.values()))
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    @property
+    def leaving(self) -> Collection[ObjectKey]:
+        """Victims that still hold quota and will not for long, whoever they leave for."""
+        return self._leaving.keys()
+
+    def get(self, preemptor: ObjectKey) -> Claim | None:
+        """The claim of a preemptor."""
+        return self._claims.get(preemptor)
+
+    def on(self, victim: ObjectKey) -> Claim | None:
+        """The claim that a victim leaves for."""
+        found = self._leaving.get(victim)
+        return self._claims.get(found[0]) if found is not None else None
+
+    def make(
+        self, info: Info, usage: Mapping[FlavorResource, int], places: Sequence[Places], victims: Iterable[Info],
+        now: Instant,
+    ) -> None:  # fmt: skip
+        """Promise something to a preemptor, or something else than before; whoever leaves for it already goes on doing so.
+
+        Args:
+            info: the preemptor.
+            usage: the quota it is to get.
+            places: where its pods are to go.
+            victims: those it waits for from now on; those that are overdue give no time.
+            now: Instant (µs).
+        """
+        claim = self._claims.get(info.key) or Claim(info, usage, places)
+        claim.info, claim.usage, claim.places = info, usage, places
+        for victim in victims:
+            by = leaves_by(victim, now)
+            before = self.on(victim.key)
+            if before is not None:
+                before.leaving.pop(victim.key, None)
+            claim.until = max(claim.until, by)
+            claim.leaving[victim.key] = claim.evicted[victim.key] = None
+            self._leaving[victim.key] = info.key, by
+        self._claims[info.key] = claim
+        if claim.until <= now:
+            del self._claims[info.key]
+
+    def left(self, victim: ObjectKey) -> None:
+        """A victim holds its quota no more, or will not leave after all."""
+        claim = self.on(victim)
+        if claim is not None:
+            claim.leaving.pop(victim, None)
+        self._leaving.pop(victim, None)
+
+    def end(self, preemptor: ObjectKey, end: End, why: str = "") -> Outcome | None:
+        """The claim of a preemptor is over; None if it had none."""
+        claim = self._claims.pop(preemptor, None)
+        return Outcome(claim, end, why) if claim is not None else None
+
+    def due(self, now: Instant) -> list[Claim]:
+        """Claims whose time is up. Victims whose time is up do not count as leaving from now on."""
+        for victim in [victim for victim, (_, by) in self._leaving.items() if by <= now]:
+            del self._leaving[victim]
+        return [claim for claim in self._claims.values() if claim.until <= now]
+
+    def next_due(self) -> Instant | None:
+        """When the time of a claim or of a victim is up next."""
+        times = [claim.until for claim in self._claims.values()]
+        return min(times + [by for _, by in self._leaving.values()], default=None)
+
+
+def leaves_by(victim: Info, now: Instant) -> Instant:
+    """When a victim should have left (µs): counted from its eviction, or from now if that is still to be written."""
+    evicted = victim.workload.condition(WorkloadCondition.EVICTED) if victim.is_evicted else None
+    since = evicted.transitioned_at if evicted is not None else now
+    return Instant(since + _grace_us(victim.workload) + SLACK_US)
+
+
+def is_overdue(victim: Info, now: Instant) -> bool:
+    """Whether an evicted Workload should have left by now."""
+    return victim.is_evicted and leaves_by(victim, now) <= now
+
+
+def _grace_us(workload: Workload) -> int:
+    specs = [ps.template.get("spec") or {} for ps in workload.spec.pod_sets]
+    graces = [spec.get("terminationGracePeriodSeconds") for spec in specs]
+    return max((_GRACE_S if grace is None else int(grace) for grace in graces), default=_GRACE_S) * SECOND_US
