@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The admission engine alone, in virtual time: what a decision costs, and how that grows with what waits.
 
-    core.py [--only baseline,large,pending] [--json FILE]
+    core.py [--only baseline,large,pending,deep] [--json FILE] [--plots FOLDER]
 
 *baseline* and *large* play Kueue's own scalability scenarios: ClusterQueues of 20 cpu in cohorts that lend everything, and three classes of
 Workloads that arrive at fixed intervals, run for a fixed time once admitted, and preempt each other by priority. There is no API server and
@@ -17,10 +17,13 @@ One line of JSON at the end:
     <scenario>_cpu_s               CPU seconds from the first event to the last
     <scenario>_virtual_s           time that passed in the scenario
     <scenario>_cycles, _decisions  what the engine did
+    <scenario>_usage               part of the quota that was reserved, over the virtual time
+    <scenario>_<class>_admission_s mean virtual time from creation to first admission
+    <scenario>_kueue_...           the same as Kueue's CI measures it, in real time and with an API server
     decisions_per_s                decisions per CPU second of the large scenario
-    pending_<n>_<queues>q_arrival_us      one arrival that cannot be admitted, with its cycle
-    pending_<n>_<queues>q_completion_us   one completion, the admission that follows, and all it wakes
-    pending_50k_arrivals_per_s     from the first of these at 50,000 Workloads in 1,000 ClusterQueues
+    arrival_us_<n>[_<queues>q]     one arrival that cannot be admitted, with its cycle; in 1,000 ClusterQueues if it does not say
+    completion_ms_<n>[_<queues>q]  one completion, the admission that follows, and all it wakes
+    deep_<n>_...                   one queue of different Workloads that all fit at once: CPU, cycles, and virtual time until all are admitted
 """
 
 from __future__ import annotations
@@ -32,11 +35,11 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from shapes import BASELINE, LARGE, Scenario, cluster_queue_spec, workload_spec
 
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.instant import Instant, format_time
@@ -51,31 +54,8 @@ from pykueue.runtime import heap
 MS = 1000
 START = Instant(1_700_000_000 * 1_000_000)
 NAMESPACE = "bench"
+PENDING = ((10_000, 100), (50_000, 100), (10_000, 1000), (50_000, 1000), (100_000, 1000))
 TRUE_ONLY_WITH_QUOTA = {"QuotaReserved", "Admitted", "Evicted"}
-
-
-@dataclass(frozen=True)
-class Class:
-    """Workloads of one kind, per ClusterQueue."""
-
-    name: str
-    cpu: int
-    priority: int
-    n_workloads: int
-    every_ms: int
-    runs_ms: int
-
-
-BASELINE = (
-    Class("small", 1, 50, 350, 100, 200),
-    Class("medium", 5, 100, 100, 500, 500),
-    Class("large", 20, 200, 50, 1200, 1000),
-)
-LARGE = (
-    Class("small", 1, 50, 35, 60, 150),
-    Class("medium", 5, 100, 11, 300, 350),
-    Class("large", 20, 200, 4, 700, 700),
-)
 
 
 def new_engine(cohorts: int, queues: int, cpu: str = "20") -> AdmissionEngine:
@@ -83,18 +63,10 @@ def new_engine(cohorts: int, queues: int, cpu: str = "20") -> AdmissionEngine:
     engine = AdmissionEngine(Configuration(), Features({}))
     engine.set_namespace(NAMESPACE, {}, START)
     engine.set_resource_flavor("default", _convert(ResourceFlavor, "default"), START)
-    quota = {"name": "cpu", "nominalQuota": cpu, "borrowingLimit": "100"}
     for cohort in range(cohorts):
         for n in range(queues):
             name = f"cq-{cohort}-{n}"
-            spec = {
-                "cohortName": f"cohort-{cohort}",
-                "namespaceSelector": {},
-                "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
-                "resourceGroups": [
-                    {"coveredResources": ["cpu"], "flavors": [{"name": "default", "resources": [quota]}]}
-                ],
-            }
+            spec = cluster_queue_spec(f"cohort-{cohort}", cpu)
             engine.set_cluster_queue(name, _convert(ClusterQueue, name, spec), START)
             local = _convert(LocalQueue, name, {"clusterQueue": name})
             engine.set_local_queue(ObjectKey(NAMESPACE, name), local, START)
@@ -103,8 +75,6 @@ def new_engine(cohorts: int, queues: int, cpu: str = "20") -> AdmissionEngine:
 
 def new_workload(name: str, queue: str, cpu: int, priority: int, now: Instant) -> Workload:
     """A Workload of one pod."""
-    container = {"name": "c", "resources": {"requests": {"cpu": str(cpu)}}}
-    pod_set = {"name": "main", "count": 1, "template": {"spec": {"containers": [container]}}}
     return msgspec.convert(
         {
             "metadata": {
@@ -114,7 +84,7 @@ def new_workload(name: str, queue: str, cpu: int, priority: int, now: Instant) -
                 "generation": 1,
                 "creationTimestamp": format_time(now),
             },
-            "spec": {"podSets": [pod_set], "queueName": queue, "priority": priority},
+            "spec": workload_spec(queue, cpu, priority),
         },
         Workload,
     )
@@ -130,6 +100,13 @@ class Play:
         self.runs_us: dict[ObjectKey, int] = {}
         self.events: list[tuple[Instant, int, ObjectKey, Workload | None]] = []
         self.admissions: dict[ObjectKey, int] = {}
+        self.holding: dict[ObjectKey, Instant] = {}
+        """Since when each Workload holds its quota."""
+        self.held_us = 0
+        """Time of quota, weighed with cpu, as far as it was given back."""
+        self.arrived: dict[ObjectKey, Instant] = {}
+        self.waited_us: dict[ObjectKey, int] = {}
+        """From creation to first admission."""
         self.n_cycles = self.n_decisions = self.n_admitted = self.n_preempted = 0
         self._serial = 0
 
@@ -163,10 +140,12 @@ class Play:
     def arrive(self, workload: Workload) -> None:
         """A new Workload."""
         self.workloads[workload.key] = workload
+        self.arrived[workload.key] = self.now
         self.engine.set_workload(workload.key, workload, self.now)
 
     def complete(self, key: ObjectKey) -> None:
         """A Workload is over and deleted."""
+        self._give_back(key)
         del self.workloads[key]
         self.engine.set_workload(key, None, self.now)
 
@@ -182,6 +161,8 @@ class Play:
         match decision:
             case Admit():
                 self.n_admitted += 1
+                self.holding[decision.key] = self.now
+                self.waited_us.setdefault(decision.key, self.now - self.arrived[decision.key])
                 self._put(as_admitted(decision, self.now))
                 runs = self.runs_us.get(decision.key)
                 if runs is not None:
@@ -189,6 +170,7 @@ class Play:
             case Preempt():
                 for victim in decision.victims:
                     self.n_preempted += 1
+                    self._give_back(victim.key)
                     self.admissions.pop(victim.key, None)
                     self._put(self._without_quota(victim.key, victim.reason, victim.message, is_evicted=True))
                 self._pending(decision.pending)
@@ -210,24 +192,37 @@ class Play:
         status = msgspec.structs.replace(old.status, conditions=(*kept, *conditions), admission=None)
         return msgspec.structs.replace(old, status=status)
 
+    def _give_back(self, key: ObjectKey) -> None:
+        since = self.holding.pop(key, None)
+        if since is not None:
+            container = self.workloads[key].spec.pod_sets[0].template["spec"]["containers"][0]
+            self.held_us += (self.now - since) * int(container["resources"]["requests"]["cpu"])
+
     def _put(self, workload: Workload) -> None:
         self.workloads[workload.key] = workload
         self.engine.set_workload(workload.key, workload, self.now)
 
 
-def scenario(name: str, cohorts: int, queues: int, classes: tuple[Class, ...]) -> dict[str, float]:
+def scenario(played: Scenario) -> dict[str, float]:
     """Play a scenario of Kueue's performance tests."""
-    play = Play(new_engine(cohorts, queues))
-    for queue in (f"cq-{c}-{q}" for c in range(cohorts) for q in range(queues)):
-        for kind in classes:
+    name = played.name
+    play = Play(new_engine(played.cohorts, played.queues))
+    class_of: dict[ObjectKey, str] = {}
+    for queue in played.queue_names():
+        for kind in played.classes:
             for n in range(kind.n_workloads):
                 when = Instant(START + n * kind.every_ms * MS)
                 workload = new_workload(f"{queue}-{kind.name}-{n}", queue, kind.cpu, kind.priority, when)
                 play.runs_us[workload.key] = kind.runs_ms * MS
+                class_of[workload.key] = kind.name
                 play.at(when, workload.key, workload)
     n_workloads = len(play.events)
     cpu = _cpu(play.run)
     assert not play.workloads, f"{len(play.workloads)} of {n_workloads} Workloads did not finish"
+    waits: dict[str, list[int]] = {}
+    for key, waited_us in play.waited_us.items():
+        waits.setdefault(class_of[key], []).append(waited_us)
+    quota_us = 20 * len(played.queue_names()) * (play.now - START)
     return {
         f"{name}_cpu_s": round(cpu, 2),
         f"{name}_virtual_s": round((play.now - START) / 1e6, 1),
@@ -235,6 +230,9 @@ def scenario(name: str, cohorts: int, queues: int, classes: tuple[Class, ...]) -
         f"{name}_decisions": play.n_decisions,
         f"{name}_preemptions": play.n_preempted,
         f"{name}_workloads": n_workloads,
+        f"{name}_usage": round(play.held_us / quota_us, 3),
+        **{f"{name}_{kind}_admission_s": round(sum(w) / len(w) / 1e6, 1) for kind, w in sorted(waits.items())},
+        **{f"{name}_kueue_{what}": value for what, value in played.kueue.items()},
     }
 
 
@@ -268,10 +266,29 @@ def pending(n_pending: int, queues: int, n_events: int = 200) -> dict[str, float
                 play.complete(key)
                 play.run()
 
-    label = f"pending_{n_pending // 1000}k_{queues}q"
+    label = f"{n_pending}" if queues == 1000 else f"{n_pending}_{queues}q"
     return {
-        f"{label}_arrival_us": round(_cpu(arrivals) / n_events * 1e6, 1),
-        f"{label}_completion_us": round(_cpu(completions) / (n_events // 10) * 1e6, 1),
+        f"arrival_us_{label}": round(_cpu(arrivals) / n_events * 1e6, 1),
+        f"completion_ms_{label}": round(_cpu(completions) / (n_events // 10) * 1e3, 1),
+    }
+
+
+def deep(n_pending: int) -> dict[str, float]:
+    """One ClusterQueue with many different Workloads, all of which fit once the one that holds the quota is done."""
+    play = Play(new_engine(1, 1, cpu=str(5 * n_pending)))
+    play.arrive(new_workload("holder", "cq-0-0", 5 * n_pending, 200, START))
+    play.run()
+    for n in range(n_pending):
+        play.arrive(new_workload(f"waits-{n}", "cq-0-0", 1 + n % 9, n % 7, Instant(START + n * MS)))
+    play.run()
+    play.complete(ObjectKey(NAMESPACE, "holder"))
+    began, n_cycles = play.now, play.n_cycles
+    cpu = _cpu(play.run)
+    assert play.n_admitted == n_pending + 1, f"{play.n_admitted - 1} of {n_pending} Workloads were admitted"
+    return {
+        f"deep_{n_pending}_cpu_ms": round(cpu * 1e3, 1),
+        f"deep_{n_pending}_cycles": play.n_cycles - n_cycles,
+        f"deep_{n_pending}_virtual_s": round((play.now - began) / 1e6, 3),
     }
 
 
@@ -290,22 +307,48 @@ def _convert(type_: type[Any], name: str, spec: dict[str, Any] | None = None) ->
 def measure(only: set[str]) -> Iterator[dict[str, float]]:
     """All figures, a part at a time."""
     if "baseline" in only:
-        yield scenario("baseline", 5, 6, BASELINE)
+        yield scenario(BASELINE)
     if "large" in only:
-        found = scenario("large", 10, 100, LARGE)
+        found = scenario(LARGE)
         yield found | {"decisions_per_s": round(found["large_decisions"] / found["large_cpu_s"])}
     if "pending" in only:
-        for n_pending, queues in ((10_000, 100), (50_000, 100), (10_000, 1000), (50_000, 1000), (100_000, 1000)):
-            found = pending(n_pending, queues)
-            if (n_pending, queues) == (50_000, 1000):
-                found["pending_50k_arrivals_per_s"] = round(1e6 / found["pending_50k_1000q_arrival_us"])
-            yield found
+        for n_pending, queues in PENDING:
+            yield pending(n_pending, queues)
+    if "deep" in only:
+        yield deep(536)
+
+
+def draw(folder: Path, figures: dict[str, float]) -> None:
+    """The figures of all parts as PNGs."""
+    from plots import bars, curves
+
+    groups = {
+        kind: {
+            "pykueue's engine, virtual time": figures[f"baseline_{kind}_admission_s"],
+            "Kueue's CI, real time with an API server": figures[f"baseline_kueue_{kind}_s"],
+        }
+        for kind in ("large", "medium", "small")
+    }
+    bars(folder / "core-baseline.png", "baseline: mean time to admission by class", groups, y="seconds")
+    for what, unit in (("arrival_us", "µs"), ("completion_ms", "ms")):
+        lines = {
+            f"{queues} ClusterQueues": [
+                (n, figures[f"{what}_{n}" if queues == 1000 else f"{what}_{n}_{queues}q"])
+                for n, q in PENDING
+                if q == queues
+            ]
+            for queues in (100, 1000)
+        }
+        event = what.partition("_")[0]
+        title = f"CPU time of one {event} beside Workloads that wait"
+        curves(folder / f"core-{event}.png", title, lines, x="Workloads that wait", y=unit, is_log=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="baseline,large,pending", help="parts, separated by commas")
+    parser.add_argument("--only", default="baseline,large,pending,deep", help="parts, separated by commas")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--plots", type=Path, help="draw the figures into PNGs of this folder")
     options = parser.parse_args()
     figures: dict[str, float] = {}
     for part in measure(set(options.only.split(","))):
@@ -315,6 +358,8 @@ def main() -> int:
     print(line)
     if options.json is not None:
         options.json.write_text(line + "\n")
+    if options.plots is not None:
+        draw(options.plots, figures)
     return 0
 
 

@@ -40,6 +40,9 @@ class Home:
     kind: str
     state: Path
     port: int
+    is_bare: bool = False
+    """Of a real control plane, only etcd and the API server."""
+    manifest_flags: tuple[str, ...] = ()
 
     @property
     def kubeconfig(self) -> Path:
@@ -61,12 +64,14 @@ class Home:
             built = subprocess.run([str(CONTROLPLANE / "build.sh")], check=True, stdout=subprocess.PIPE, text=True)
             binaries = Path(built.stdout.strip().splitlines()[-1])
             (self.state / "kubectl").write_text(str(binaries / "kubectl"))
-            manifests = subprocess.run([str(PYKUEUE), "manifests"], check=True, stdout=subprocess.PIPE)
+            manifests = subprocess.run(
+                [str(PYKUEUE), "manifests", *self.manifest_flags], check=True, stdout=subprocess.PIPE
+            )
             # The Deployment would need an image, the manager runs beside the control plane; it registers its webhooks itself.
             left_out = ("Deployment", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
             loaded = yaml.load_all(manifests.stdout, yaml.CSafeLoader)
             ControlPlane(self.state / "plane", self.port, binaries).up(
-                [d for d in loaded if d and d["kind"] not in left_out]
+                [d for d in loaded if d and d["kind"] not in left_out], is_bare=self.is_bare
             )
 
     def restart(self, config: Path | None) -> None:

@@ -76,13 +76,15 @@ def manager(**options: Any) -> None:
 @click.option("--image", default="pykueue:latest", show_default=True, help="Image of the Deployment.")
 @click.option("--only", type=click.Choice(["crds", "rbac", "webhooks", "deployment"]), multiple=True,
               help="Print a part only; may be repeated.")  # fmt: skip
-def manifests(namespace: str, image: str, only: tuple[str, ...]) -> None:
+@click.option("--lean-workload-schema", is_flag=True,
+              help="Let the API server keep the pod templates of Workloads without checking them: cheaper writes.")  # fmt: skip
+def manifests(namespace: str, image: str, only: tuple[str, ...], lean_workload_schema: bool) -> None:
     """Print what a cluster needs: CRDs, RBAC, webhook configurations, Deployment."""
     import yaml
 
     from pykueue.cli.manifests import manifests as build
 
-    documents = build(namespace=namespace, image=image, only=only)
+    documents = build(namespace=namespace, image=image, only=only, is_lean=lean_workload_schema)
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     yaml.dump_all(documents, sys.stdout, Dumper=dumper, sort_keys=False, explicit_start=True, width=120)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pykueue.api.configuration.frameworks import FRAMEWORKS
-from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion
+from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion, with_lean_templates
 from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac
 from pykueue.cli.webhook_manifests import SERVICE, webhook_configurations
 
@@ -25,7 +25,11 @@ _LABELS = {"app.kubernetes.io/name": "kueue", "control-plane": "controller-manag
 
 
 def manifests(
-    *, namespace: str = "kueue-system", image: str = "pykueue:latest", only: Collection[str] = ()
+    *,
+    namespace: str = "kueue-system",
+    image: str = "pykueue:latest",
+    only: Collection[str] = (),
+    is_lean: bool = False,
 ) -> list[dict[str, Any]]:
     """The objects, in an order in which they can be applied.
 
@@ -33,12 +37,13 @@ def manifests(
         namespace: of the manager.
         image: of the Deployment.
         only: parts to give: `crds`, `rbac`, `webhooks`, `deployment`; empty for all.
+        is_lean: the API server keeps the pod templates of Workloads as they come, instead of checking them by a schema.
 
     Raises:
         ValueError: a part that does not exist.
     """
     parts = {
-        "crds": crds(namespace),
+        "crds": crds(namespace, is_lean=is_lean),
         "rbac": rbac(namespace),
         "deployment": deployment(namespace, image),
         "webhooks": webhook_configurations(namespace),
@@ -52,12 +57,20 @@ def manifests(
     return list(msgspec.json.decode(msgspec.json.encode(chosen)))
 
 
-def crds(namespace: str) -> list[dict[str, Any]]:
-    """Definitions of our kinds, with the conversion webhook of a manager in this namespace where it is needed."""
+def crds(namespace: str, *, is_lean: bool = False) -> list[dict[str, Any]]:
+    """Definitions of our kinds, with the conversion webhook of a manager in this namespace where it is needed.
+
+    Args:
+        namespace: of the manager.
+        is_lean: without the schema of pod templates in Workload.
+    """
     service = {"service": {"name": SERVICE, "namespace": namespace, "path": "/convert"}}
-    return [
-        with_conversion(crd, service) if crd["spec"]["names"]["kind"] in CONVERTED_KINDS else crd for crd in all_crds()
-    ]
+    found = []
+    for crd in all_crds():
+        kind = crd["spec"]["names"]["kind"]
+        chosen = with_lean_templates(crd) if is_lean and kind == "Workload" else crd
+        found.append(with_conversion(chosen, service) if kind in CONVERTED_KINDS else chosen)
+    return found
 
 
 def deployment(namespace: str, image: str) -> list[dict[str, Any]]:

@@ -99,10 +99,11 @@ class ControlPlane:
         self.kubeconfig = self.folder / "kubeconfig"
         self.pki = self.folder / "pki"
 
-    def up(self, documents: Sequence[dict[str, Any]] = ()) -> None:
+    def up(self, documents: Sequence[dict[str, Any]] = (), *, is_bare: bool = False) -> None:
         """Start everything.
 
         Args:
+            is_bare: only etcd and the API server, for benchmarks that need no pods.
             documents: applied before the controllers start. The garbage collector looks for new kinds only every half minute, so
                 definitions that are there when it starts save everybody that wait.
         """
@@ -111,6 +112,8 @@ class ControlPlane:
         self._core()
         self._wait_ready()
         self._definitions(documents)
+        if is_bare:
+            return
         self._controllers()
         self._lws()
         self._kwok()

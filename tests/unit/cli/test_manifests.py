@@ -42,6 +42,17 @@ def test_five_definitions_are_converted_by_the_webhook():
     assert converted == dict.fromkeys(CONVERTED_KINDS, service)
 
 
+def test_the_lean_definition_is_a_fourth_of_the_full_one():
+    """Most of what the API server must check of a Workload is its pod templates; the other definitions stay as they are."""
+    lean = {
+        o["metadata"]["name"]: o for o in manifests(namespace="queueing", image="image:1", only=["crds"], is_lean=True)
+    }
+    full = of_kind("CustomResourceDefinition")
+    assert lean.keys() == full.keys()
+    assert {name for name in full if lean[name] != full[name]} == {"workloads.kueue.x-k8s.io"}
+    assert len(str(lean["workloads.kueue.x-k8s.io"])) < len(str(full["workloads.kueue.x-k8s.io"])) / 4
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "want"),
     [

@@ -1,6 +1,6 @@
 """CustomResourceDefinitions as a cluster takes them, built from the schemas beside this module (spec: api.md §0).
 
-What is built is kept and shared: a manifest is a value that nobody changes; `with_conversion` makes a new one. Building reads
+What is built is kept and shared: a manifest is a value that nobody changes; `with_conversion` and `with_lean_templates` make new ones. Building reads
 the pod template out of Kubernetes' own schemas once (some tens of milliseconds), therefore nothing is built at import.
 
 `selectableFields`, printer columns and short names follow spec: api.md §0.2; a kind's webhook conversion is added by who
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from pykueue.api.kinds import KUEUE_GROUP, LEADER_WORKER_SET
 from pykueue.api.schema import checks, flavors, leaderworkerset, queues, workload
@@ -179,6 +181,23 @@ def with_conversion(manifest: Mapping[str, Any], client_config: Mapping[str, Any
     """
     webhook = {"clientConfig": dict(client_config), "conversionReviewVersions": ["v1"]}
     return {**manifest, "spec": {**manifest["spec"], "conversion": {"strategy": "Webhook", "webhook": webhook}}}
+
+
+def with_lean_templates(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The same definition of Workload, with pod templates that the API server keeps as they come and does not look into.
+
+    Args:
+        manifest: of `crd`, of kind Workload.
+    """
+    lean: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(manifest))
+    for version in lean["spec"]["versions"]:
+        spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        template = spec["properties"]["podSets"]["items"]["properties"]["template"]
+        told = {"description": template["description"]} if "description" in template else {}
+        spec["properties"]["podSets"]["items"]["properties"]["template"] = {
+            **told, "type": "object", "x-kubernetes-preserve-unknown-fields": True,
+        }  # fmt: skip
+    return lean
 
 
 def _version(kind: str, name: str, definition: _Definition, schema: Node) -> dict[str, Any]:

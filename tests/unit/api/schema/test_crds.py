@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pykueue.api import v1beta2
-from pykueue.api.schema import CONVERTED_KINDS, all_crds, crd, leaderworkerset_crd, with_conversion
+from pykueue.api.schema import CONVERTED_KINDS, all_crds, crd, leaderworkerset_crd, with_conversion, with_lean_templates
 from pykueue.api.schema.pod_template import pod_template
 from pykueue.api.v1beta2 import KUEUE_KINDS
 
@@ -79,6 +79,20 @@ def test_conversion_is_added_to_a_copy():
     assert manifest["spec"]["conversion"]["strategy"] == "Webhook"
     assert manifest["spec"]["conversion"]["webhook"]["conversionReviewVersions"] == ["v1"]
     assert "conversion" not in crd("Cohort")["spec"]
+
+
+def test_lean_templates_leave_everything_else_as_it_is():
+    """Only the pod templates lose their schema; what they held is kept by the server all the same, and the definition that is shared stays whole."""
+    lean, full = with_lean_templates(crd("Workload")), crd("Workload")
+    for version in ("v1beta1", "v1beta2"):
+        pod_sets = schema(lean, version)["properties"]["spec"]["properties"]["podSets"]["items"]["properties"]
+        template = pod_sets.pop("template")
+        assert template["x-kubernetes-preserve-unknown-fields"] is True
+        assert "properties" not in template
+        want = msgspec.json.decode(msgspec.json.encode(schema(full, version)))
+        was = want["properties"]["spec"]["properties"]["podSets"]["items"]["properties"].pop("template")
+        assert was["properties"]["spec"]["properties"]["containers"]
+        assert schema(lean, version) == want
 
 
 def test_converted_kinds_are_those_whose_versions_differ_in_fields():
