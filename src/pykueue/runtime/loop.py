@@ -1,7 +1,7 @@
 """The product on one page.
 
-One task owns the state: it takes what the world tells out of the inbox, feeds cache, engine and reconcilers, runs a cycle of the
-engine when one is due, and hands commands to `Effects`, whose ends come back through the inbox. Nothing here waits but for
+One task owns the state: it takes what the world tells out of the inbox, feeds cache, engine and reconcilers, runs cycles of the
+engine while they are due, and hands commands to `Effects`, whose ends come back through the inbox. Nothing here waits but for
 the inbox or for a time. Events are taken in before a cycle is run. Followers keep cache and engine warm, and do nothing.
 
 Until every kind was listed once, nothing is told to anybody; then all of it is, kind by kind, so that what the engine sees at
@@ -28,6 +28,8 @@ from pykueue.runtime.inbox import Changed, Elected, Ended, Inbox, Item, Listed
 from pykueue.runtime.metrics import RuntimeMetrics
 
 ITEMS_PER_TURN, PASSES_PER_TURN = 100, 10
+DECISIONS_PER_TURN = 200
+"""After so many no further cycle is run in a turn; some ten milliseconds."""
 _AT_ONCE = Instant(0)
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class Loop:
         if not (self.leading and self.synced.is_set()):
             return
         if self.engine is not None and not self.inbox:
-            self._cycle(self.engine, now)
+            self._cycles(self.engine, now)
             self.dispatch.wake(self.engine.take_woken(), now)
         for _ in range(PASSES_PER_TURN):
             work = self.dispatch.next_pass(now) if self.effects.has_room() else None
@@ -138,10 +140,20 @@ class Loop:
             _log.exception("engine: %s %s could not be taken in", event.kind.kind, key(event.new))
             self.metrics.faults.labels("engine").inc()
 
-    def _cycle(self, engine: Engine, now: Instant) -> None:
-        due = engine.next_cycle_at(now)
-        if due is None or max(due, self._no_cycle_before) > now:
-            return
+    def _cycles(self, engine: Engine, now: Instant) -> None:
+        """Run the cycle that is due, and those that are due at once after it: a cycle takes only one Workload of each queue."""
+        n_decisions = 0
+        while n_decisions < DECISIONS_PER_TURN:
+            due = engine.next_cycle_at(now)
+            if due is None or max(due, self._no_cycle_before) > now:
+                return
+            n = self._cycle(engine, now)
+            if not n:
+                return
+            n_decisions += n
+
+    def _cycle(self, engine: Engine, now: Instant) -> int:
+        """Run one cycle; how many decisions it gave to carry out."""
         try:
             with self.metrics.cycles.time():
                 effects = engine.cycle(self.cache.reader, now)
@@ -149,11 +161,12 @@ class Loop:
             _log.exception("engine: the cycle was given up; the next one is in a second")
             self.metrics.faults.labels("cycle").inc()
             self._no_cycle_before = Instant(now + SECOND_US)
-            return
+            return 0
         for effect in effects:
             self.effects.start(
                 effect.commands, "scheduler", f"decision {effect.token}", _reply(self.inbox, effect.token)
             )
+        return len(effects)
 
 
 def _reply(inbox: Inbox, work: Pass | int) -> Callable[[PykueueError | None], Awaitable[None]]:
