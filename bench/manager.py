@@ -12,6 +12,7 @@ that a job's controller would make. One line of JSON at the end:
     usage                  part of the quota that was reserved, over that time
     <class>_admission_s    mean time from creation to first admission
     evictions              how many Workloads had to give their quota back
+    versions               versions of Workloads that were seen, per Workload, by what they say
     writes_per_workload    API writes of the manager (from its metrics), and by kind and verb
     cpu_s, rss_mb_max      of the manager
     apiserver_cpu_s, etcd_cpu_s, runner_cpu_s   of the others on the machine
@@ -27,7 +28,7 @@ import re
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class Runner:
         self.n_finished = self.n_evicted = self.n_conflicts = 0
         self.cpu_seconds = 0.0
         self.finished = asyncio.Event()
+        self.versions: Counter[str] = Counter()
         self.curve: list[tuple[float, int, int, int]] = []
         self._slots = asyncio.Semaphore(WRITES_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -155,6 +157,7 @@ class Runner:
     def _see(self, workload: Workload) -> None:
         job = self.jobs[workload.name]
         job.latest = workload
+        self.versions[_told(workload)] += 1
         now = self.now()
         is_over = workload.is_true("Finished")
         holds = workload.is_true("QuotaReserved") and not is_over
@@ -247,7 +250,20 @@ class Runner:
             **{f"{name}_admission_s": round(sum(w) / len(w), 1) for name, w in sorted(waits.items())},
             "evictions": self.n_evicted,
             "runner_conflicts": self.n_conflicts,
+            "versions": {told: round(n / self.n_total, 2) for told, n in sorted(self.versions.items())},
         }
+
+
+def _told(workload: Workload) -> str:
+    """What the newest version of a Workload says, in a few words."""
+    if workload.is_true("Finished"):
+        return "finished"
+    if workload.is_true("Evicted") and workload.is_true("QuotaReserved"):
+        return "evicted"
+    if workload.is_true("Admitted"):
+        return "admitted"
+    reserved = workload.condition("QuotaReserved")
+    return f"pending {reserved.reason}" if reserved is not None else "new"
 
 
 class Process:

@@ -56,6 +56,10 @@ from pykueue.ports.reader import Reader
 
 STATUS_DELAY_US = 200_000
 EVICTION_TRIES_MAX = 5
+OPEN_MAX = 64
+"""No further cycle is run while so many decisions are being written: some wait for a request already, and would go stale."""
+TOLD_US_MAX = SECOND_US
+"""How long a cycle waits until what the last one told of Workloads that wait is written."""
 NEVER = Instant(0)
 _TYPED: dict[Kind, type[KueueObject]] = {
     kinds.CLUSTER_QUEUE: ClusterQueue,
@@ -100,6 +104,9 @@ class AdmissionController:
     _open: dict[int, Act] = field(default_factory=dict)
     _late: list[Pending | SecondPassFailed | Eviction] = field(default_factory=list)
     _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
+    _telling: dict[ObjectKey, Pending | None] = field(default_factory=dict)
+    """Workloads whose `Pending` is being written, and what is to be told after it."""
+    _last_cycle_at: Instant = NEVER
     _now: Instant = NEVER
 
     def kinds(self) -> Sequence[Kind]:
@@ -144,7 +151,7 @@ class AdmissionController:
     def next_cycle_at(self, now: Instant) -> Instant | None:
         """See `ports.engine.Engine`; a status that is due counts as a reason to turn."""
         self._now = max(self._now, now)
-        due = [instant for instant in (self.engine.next_cycle_at(now), *self._dirty.values()) if instant is not None]
+        due = [instant for instant in (self._cycle_at(now), *self._dirty.values()) if instant is not None]
         if self._late or self.engine.has_notices():
             due.append(now)
         return min(due, default=None)
@@ -153,8 +160,9 @@ class AdmissionController:
         """See `ports.engine.Engine`."""
         self._now = now
         effects = self._write_late(reader, now)
-        due = self.engine.next_cycle_at(now)
+        due = self._cycle_at(now)
         if due is not None and due <= now:
+            self._last_cycle_at = now
             result = self.cycle_result = self.engine.cycle(now)
             effects += [
                 self._effect(act, commands)
@@ -166,10 +174,28 @@ class AdmissionController:
         effects += [self._effect(notice, self._commands(notice, now)) for notice in self.engine.take_notices()]
         return effects
 
+    def _cycle_at(self, now: Instant) -> Instant | None:
+        """When a cycle of the engine is due, given what is still being written.
+
+        Judging on and on while the API server is slow would pile up writes that are stale before they are sent, and let nobody else write. So,
+        as in Kueue, what one cycle tells of Workloads that wait is written before the next one begins; admissions may overlap it.
+        """
+        if len(self._open) >= OPEN_MAX:
+            return None
+        due = self.engine.next_cycle_at(now)
+        if due is None or not self._telling:
+            return due
+        return Instant(max(due, self._last_cycle_at + TOLD_US_MAX))
+
     def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:
         """See `ports.engine.Engine`."""
         self._now = now
         decision = self._open.pop(token, None)
+        if isinstance(decision, Pending):
+            meanwhile = self._telling.pop(decision.key, None)
+            if meanwhile is not None:
+                self._late.append(meanwhile)
+                return
         if error is None or decision is None:
             return
         match decision:
@@ -234,6 +260,8 @@ class AdmissionController:
             self._dirty.setdefault((workload_controller.NAME, key), now)
 
     def _effect(self, act: Act, commands: tuple[Command, ...]) -> EngineEffect:
+        if isinstance(act, Pending):
+            self._telling[act.key] = None
         token, self._next_token = self._next_token, self._next_token + 1
         self._open[token] = act
         return EngineEffect(token, commands)
@@ -245,6 +273,9 @@ class AdmissionController:
             case Admit():
                 return self._admit(decision, now)
             case Pending():
+                if decision.key in self._telling:
+                    self._telling[decision.key] = decision
+                    return ()
                 return self._pending(decision, now)
             case Eviction():
                 return _eviction(decision, now)
@@ -323,6 +354,8 @@ def _again(
     act: Pending | SecondPassFailed | Eviction, workload: Workload
 ) -> Pending | SecondPassFailed | Eviction | None:
     """The act on the Workload as it is now; None if it is not called for any more."""
+    if workload.is_true(WorkloadCondition.FINISHED):
+        return None
     has_quota = workload.is_true(WorkloadCondition.QUOTA_RESERVED)
     if isinstance(act, SecondPassFailed):
         return dataclasses.replace(act, workload=workload) if has_quota else None

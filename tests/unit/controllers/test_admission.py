@@ -14,7 +14,7 @@ from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj
-from pykueue.controllers.admission import AdmissionController
+from pykueue.controllers.admission import OPEN_MAX, AdmissionController
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
 from pykueue.ports.reader import Indexer
@@ -161,3 +161,88 @@ def test_a_second_pass_in_vain_is_told() -> None:
     want = "couldn't assign flavors to pod set main: no topology domains at level: kubernetes.io/hostname"
     assert (told.type, told.reason, told.note) == ("Warning", "SecondPassFailed", want)
     assert msgspec.to_builtins(told.about)["metadata"]["name"] == "wl"
+
+
+def waiting(name: str, cpu: str, **status: Any) -> dict[str, Any]:
+    spec = {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}
+    return {
+        "metadata": {"name": name, "namespace": "ns", "uid": name, "generation": 1},
+        "spec": {"podSets": [{"name": "main", "count": 1, "template": {"spec": spec}}], "queueName": "q"},
+        "status": status,
+    }
+
+
+def plain() -> Stage:
+    """A queue of 9 cpu without topology."""
+    stage = Stage()
+    stage.put(kinds.RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {}})
+    stage.queue()
+    return stage
+
+
+def test_what_a_cycle_told_is_written_before_the_next_one() -> None:
+    """A slow API server is not flooded: the next cycle comes once the word on who waits is written, or after a second."""
+    stage = plain()
+    stage.put(kinds.WORKLOAD, waiting("big", "10"))
+    [(token, commands)] = stage.turn()
+    assert status_of(commands)["conditions"][0]["status"] == "False"
+    stage.put(kinds.WORKLOAD, waiting("small", "1"))
+    soon = Instant(stage.now + 1000)
+    assert stage.controller.cycle(stage.reader, soon) == []
+    assert stage.controller._cycle_at(soon) == stage.now + SECOND_US
+    stage.controller.finished(token, None, soon)
+    [effect] = stage.controller.cycle(stage.reader, soon)
+    assert events(effect.commands)[0] == ("Normal", "QuotaReserved")
+
+
+def test_one_word_at_a_time_on_a_workload_that_waits() -> None:
+    """What is decided while the last word is still being written is told after it, as it is then."""
+    stage = plain()
+    stage.put(kinds.WORKLOAD, waiting("big", "10"))
+    [(token, _)] = stage.turn()
+    changed = waiting("big", "11")
+    changed["metadata"]["generation"] = 2
+    stage.put(kinds.WORKLOAD, changed)
+    assert stage.turn() == []
+    stage.controller.finished(token, Conflict("changed"), stage.now)
+    [(_, commands)] = stage.turn()
+    assert "(11) > maximum capacity (9)" in status_of(commands)["conditions"][0]["message"]
+
+
+def test_cycles_wait_while_many_decisions_are_being_written() -> None:
+    """A burst is admitted as fast as it is written."""
+    stage = plain()
+    for n in range(OPEN_MAX + 6):
+        stage.put(kinds.WORKLOAD, waiting(f"w{n}", "10m"))
+    tokens: list[int] = []
+    while stage.controller._cycle_at(stage.now) is not None:
+        tokens += [token for token, _ in stage.turn()]
+    assert len(tokens) == OPEN_MAX
+    stage.controller.finished(tokens[0], None, stage.now)
+    assert len(stage.turn()) == 1
+
+
+def test_a_victim_that_finished_meanwhile_is_left_alone() -> None:
+    """An eviction that came too late is not tried again."""
+    stage = plain()
+    preempts = {"withinClusterQueue": "LowerPriority"}
+    group = {
+        "coveredResources": ["cpu"],
+        "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": 9}]}],
+    }
+    spec = {"resourceGroups": [group], "namespaceSelector": {}, "preemption": preempts}
+    stage.put(kinds.CLUSTER_QUEUE, {"metadata": {"name": "cq"}, "spec": spec})
+    given = {"name": "main", "flavors": {"cpu": "f"}, "resourceUsage": {"cpu": "9"}, "count": 1}
+    conditions = [{"type": type_, "status": "True", "reason": type_} for type_ in ("QuotaReserved", "Admitted")]
+    admission = {"clusterQueue": "cq", "podSetAssignments": [given]}
+    stage.put(kinds.WORKLOAD, waiting("victim", "9", conditions=conditions, admission=admission))
+    preemptor = waiting("urgent", "9")
+    preemptor["spec"]["priority"] = 5
+    stage.put(kinds.WORKLOAD, preemptor)
+    effects = stage.turn()
+    [token] = [token for token, commands in effects if ("Normal", "EvictedDueToPreempted") in events(commands)]
+    ended = [*conditions, {"type": "Finished", "status": "True", "reason": "Succeeded"}]
+    stage.put(kinds.WORKLOAD, waiting("victim", "9", conditions=ended, admission=admission))
+    stage.fails(token, Conflict("changed"))
+    written = [c for _, commands in stage.turn() for c in commands if isinstance(c, Apply)]
+    assert "victim" not in {apply.obj["metadata"]["name"] for apply in written}
