@@ -141,17 +141,16 @@ class WhatIf:
     def ask(self, change: Change = NOTHING, *, with_ahead: bool = False) -> Answer:
         """The decision; with those ahead served first, or as if there were nobody."""
         with ExitStack() as trials:
-            cycle = self._changed(change, trials)
+            make_cycle = self._changed(change, trials)
             goes_first: list[str] = []
-            blocker = self._serve_ahead(cycle, goes_first) if with_ahead else None
+            blocker = self._serve_ahead(make_cycle, goes_first) if with_ahead else None
             if blocker is not None:
                 return Answer(blocker, tuple(goes_first), is_blocked=True)
-            return Answer(self._decide(cycle, _resized(self.item.info, change.counts)), tuple(goes_first))
+            return Answer(self._decide(make_cycle(), _resized(self.item.info, change.counts)), tuple(goes_first))
 
-    def _changed(self, change: Change, trials: ExitStack) -> Cycle:
-        """A cycle on the changed state; the trials undo the change."""
-        cycle = self._make_cycle()
-        nominator, cache = cycle.nominator, cycle.nominator.cache
+    def _changed(self, change: Change, trials: ExitStack) -> Callable[[], Cycle]:
+        """Makes cycles on the changed state; the trials undo the change."""
+        cache = self._make_cycle().nominator.cache
         for tree in self._trees(change, cache):
             trials.enter_context(cache.trial(tree))
         node = self.queue.node
@@ -160,9 +159,16 @@ class WhatIf:
         demand = Demand(self.item.info, self.queue, {}, (), cache)
         for info in change.gone:
             demand.remove(info)
-        preemptor = replace(nominator.preemptor, gone=frozenset(info.key for info in change.gone))
-        context = replace(nominator.context, oracle=preemptor, flavors={**nominator.context.flavors, **change.flavors})
-        return replace(cycle, nominator=replace(nominator, preemptor=preemptor, context=context))
+        gone = frozenset(info.key for info in change.gone)
+
+        def make_cycle() -> Cycle:
+            cycle = self._make_cycle()
+            preemptor = replace(cycle.nominator.preemptor, gone=gone)
+            context = cycle.nominator.context
+            context = replace(context, oracle=preemptor, flavors={**context.flavors, **change.flavors})
+            return replace(cycle, nominator=replace(cycle.nominator, preemptor=preemptor, context=context))
+
+        return make_cycle
 
     def _trees(self, change: Change, cache: Cache) -> Iterator[QuotaTree]:
         """The quota trees that the change touches, each once."""
@@ -175,7 +181,7 @@ class WhatIf:
                 seen.add(id(queue.node.tree))
                 yield queue.node.tree
 
-    def _serve_ahead(self, cycle: Cycle, goes_first: list[str]) -> Entry | None:
+    def _serve_ahead(self, make_cycle: Callable[[], Cycle], goes_first: list[str]) -> Entry | None:
         """Let those ahead take what they get.
 
         Returns:
@@ -184,6 +190,7 @@ class WhatIf:
         waiting = [(places[0], 0, places) for places in self._shapes]
         while waiting:
             i, n, places = heapq.heappop(waiting)
+            cycle = make_cycle()
             entry = self._decide(cycle, self._ahead[i].info)
             if self.is_spent:
                 return entry
@@ -200,7 +207,7 @@ class WhatIf:
         """One cycle with one head; a place of its own in the queue, so that nothing remembers the question."""
         self._n_decisions += 1
         entry = Entry(info, Pending(info), self.queue)
-        replace(cycle, decisions=[], skipped={}, recomputed=[], victims={}).run([entry])
+        cycle.run([entry])
         return entry
 
     def _use(self, cycle: Cycle, entry: Entry) -> None:
