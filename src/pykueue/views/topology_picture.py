@@ -225,7 +225,8 @@ def _summary(facts: TopologyFacts) -> str:
         counts.append(len(level))
         level = [child for domain in level for child in domain.domains]
     names = [label.rpartition("/")[2].removeprefix("topology-") for label in facts.levels]
-    return ",  ".join(f"{name}: {n}" for n, name in zip(counts, names, strict=False)) or "no usable nodes"
+    told = ",  ".join(f"{name}: {n}" for n, name in zip(counts, names, strict=False)) or "no usable nodes"
+    return f"{told};  left out: {len(facts.left_out)}" if facts.left_out else told
 
 
 def _legend(x: float, y: float, resource: str, workload: str) -> Iterator[Shape]:

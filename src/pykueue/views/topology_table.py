@@ -9,6 +9,7 @@ from pykueue.views.columns import in_columns
 
 STEP = "  "
 WORKLOADS_SHOWN = 2
+NODES_SHOWN = 5
 
 
 def topology_table(facts: TopologyFacts, *, workload: str = "", n_levels: int = 0) -> str:
@@ -21,12 +22,21 @@ def topology_table(facts: TopologyFacts, *, workload: str = "", n_levels: int = 
     """
     heading = f"Topology {facts.topology}, flavor {facts.flavor}: {' > '.join(facts.levels)}"
     if not facts.domains:
-        return f"{heading}\n{STEP}no usable node has the flavor's labels and a label of each level"
+        return "\n".join(
+            [heading, f"{STEP}no usable node has the flavor's labels and a label of each level", *_left_out(facts)]
+        )
     marked = ["PODS"] if workload else []
     columns = ["DOMAIN", "NODES", *(f"{name.upper()} FREE/ALL" for name in facts.resources), *marked, "WORKLOADS"]
     rows = [columns, *_rows(facts.domains, 0, workload, n_levels or len(facts.levels))]
     numbers = range(1, len(columns) - 1)
-    return "\n".join([heading, *in_columns(rows, right=numbers)])
+    return "\n".join([heading, *in_columns(rows, right=numbers), *_left_out(facts)])
+
+
+def _left_out(facts: TopologyFacts) -> Iterator[str]:
+    if facts.left_out:
+        shown, rest = ", ".join(facts.left_out[:NODES_SHOWN]), len(facts.left_out) - NODES_SHOWN
+        more = f" and {rest} more" if rest > 0 else ""
+        yield f"Left out, as not ready, cordoned or without a label of each level: {shown}{more}"
 
 
 def _rows(domains: Sequence[DomainFacts], depth: int, workload: str, n_levels: int) -> Iterator[list[str]]:

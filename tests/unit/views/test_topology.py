@@ -38,7 +38,7 @@ def facts(n_hosts: int = 2) -> TopologyFacts:
     first = DomainFacts(BLOCK, "b0", n_hosts, resources(4, 0, n_hosts), job, tuple(hosts))
     only = DomainFacts(HOST, "b1-host", 1, resources(0, 4), (), ())
     second = DomainFacts(BLOCK, "b1", 1, resources(0, 4), (), (only,))
-    return TopologyFacts("default", "gpu", (BLOCK, HOST), ("cpu", "gpu"), (first, second))
+    return TopologyFacts("default", "gpu", (BLOCK, HOST), ("cpu", "gpu"), (), (first, second))
 
 
 def texts(scene: Scene) -> list[str]:
@@ -62,9 +62,12 @@ b1                1            4/4            4/8      -   -
 
 def test_a_topology_without_nodes() -> None:
     """It is told what nodes lack."""
-    empty = TopologyFacts("default", "gpu", (BLOCK,), (), ())
-    assert "no usable node has the flavor's labels" in topology_table(empty)
-    assert "no usable nodes" in texts(topology_picture(empty))
+    empty = TopologyFacts("default", "gpu", (BLOCK,), (), ("n1", "n2"), ())
+    assert topology_table(empty).splitlines()[1:] == [
+        "  no usable node has the flavor's labels and a label of each level",
+        "Left out, as not ready, cordoned or without a label of each level: n1, n2",
+    ]
+    assert "no usable nodes;  left out: 2" in texts(topology_picture(empty))
 
 
 def test_what_is_in_the_picture() -> None:

@@ -82,6 +82,7 @@ def topology_facts(topologies: NodeTopologies, name: str = "") -> tuple[Topology
                 flavor=flavor_name,
                 levels=levels,
                 resources=tree.resources,
+                left_out=tuple(book.left_out(levels, flavor.spec.node_labels)),
                 domains=tuple(
                     _facts(tree, tenancies, 0, i) for i in range(len(tree.paths[0])) if tenancies[0][i].n_nodes
                 ),

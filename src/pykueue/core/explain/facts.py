@@ -419,6 +419,7 @@ class TopologyFacts(Facts, frozen=True):
         flavor: its name.
         levels: node labels, the widest first.
         resources: names that its nodes can allocate.
+        left_out: nodes with the flavor's labels that are in no domain: not ready, cordoned, or without a label of each level.
         domains: of the first level, by name.
     """
 
@@ -426,4 +427,5 @@ class TopologyFacts(Facts, frozen=True):
     flavor: str
     levels: tuple[str, ...]
     resources: tuple[str, ...]
+    left_out: tuple[str, ...]
     domains: tuple[DomainFacts, ...]

@@ -110,6 +110,15 @@ class NodeBook:
             tree = self._trees[key] = build_tree(key[0], chosen, self._foreign)
         return tree
 
+    def left_out(self, levels: Sequence[str], node_labels: Mapping[str, str]) -> list[str]:
+        """Names of the nodes with these labels that are in no domain: not usable, or without a label of each level."""
+        labels = tuple(node_labels.items())
+        return sorted(
+            node.name
+            for node in self._nodes.values()
+            if not _belongs(node, levels, labels) and all(node.labels.get(key) == value for key, value in labels)
+        )
+
     def _shift(self, node: str, requests: Requests, *, sign: int) -> None:
         total = self._foreign.setdefault(node, {})
         for name, amount in requests.items():

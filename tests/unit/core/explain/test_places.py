@@ -136,10 +136,12 @@ def test_what_each_domain_has() -> None:
     it = world("b1{r1{x1,x2:8/4} r2{x3:8/4}}")
     it.flavor("plain")
     it.nodes([node("lonely", {HOST: "lonely"}, {"cpu": "1"})])
+    it.nodes([node("cordoned", {BLOCK: "b1", RACK: "r1", HOST: "cordoned"}, {"cpu": "1"}, unschedulable=True)])
     admit(it, "a", pod_sets(2, 3))
     explainer = it.engine.explainer(it.now)
     (facts,) = explainer.topologies_of("default")
     assert (facts.topology, facts.flavor, facts.levels) == ("default", "tas", (BLOCK, RACK, HOST))
+    assert facts.left_out == ("cordoned", "lonely")
     (block,) = facts.domains
     assert (block.name, block.nodes, [(w.workload, w.pods) for w in block.workloads]) == ("b1", 3, [("ns/a", 2)])
     assert [(d.name, d.nodes, [h.name for h in d.domains]) for d in block.domains] == [
