@@ -74,6 +74,25 @@ class User:
             await self._try(f"open {queue}", self.cluster.patch(CLUSTER_QUEUE, queue, {"spec": {"stopPolicy": "None"}}))
             await self._try(f"open {queue}", self.cluster.patch(LOCAL_QUEUE, queue, {"spec": {"stopPolicy": "None"}}))
 
+    async def crowd(self) -> None:
+        """More jobs than there is quota for, in every queue: somebody waits everywhere."""
+        for queue in QUEUES:
+            change = self.cluster.patch(CLUSTER_QUEUE, queue, {"spec": {"resourceGroups": _quotas(2)}})
+            await self._try(f"quota of {queue} becomes 2", change)
+            for _ in range(4):
+                template = {"spec": {**_template(self.dice, cpu="1")["spec"], "restartPolicy": "Never"}}
+                obj = {
+                    "metadata": {"labels": {_PREFIX + "queue-name": queue}},
+                    "spec": {"suspend": True, "template": template},
+                }
+                await self._create(JOB, self._name("crowd"), obj)
+
+    async def make_room(self) -> None:
+        """The jobs of the crowd that run go: whoever waits has room, and must be told."""
+        for job in self.cluster.list(JOB):
+            if objects.name(job).startswith("crowd") and not job["spec"].get("suspend"):
+                await self._try(f"delete {_told(JOB, job)}", self.cluster.delete(JOB, objects.name(job)))
+
     async def delete_everything(self) -> None:
         """All that asks for quota; then whatever a person would still find."""
         for kind in (LEADER_WORKER_SET, STATEFUL_SET, JOB):
