@@ -15,6 +15,9 @@ implementation of the API. One line of JSON at the end:
     gate_wait_ms_max     longest time a pod kept its gate once its group was admitted and it existed
     writes_per_group     API writes of the manager per group (from --metrics), and the part of them that are events
     cpu_s, rss_mb        of the manager (from --pid)
+
+With `--plane FOLDER`, where the process ids of a control plane are, both bursts are also told by CPU seconds of every process,
+by requests and by calls of webhooks, on stderr.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from typing import Any
 
 import aiohttp
 import yaml
+from accounts import Account, take
 
 NAMESPACE = "burst"
 QUEUE = {
@@ -87,6 +91,10 @@ class Api:
             if reply.status >= 400 and reply.status not in (404, 409):
                 raise SystemExit(f"burst.py: {method} {path}: {data.get('message')}")
             return data
+
+    async def text(self, path: str) -> str:
+        async with self.session.get(self.base + path) as reply:
+            return await reply.text()
 
     async def watch(self, path: str) -> AsyncIterator[dict[str, Any]]:
         url = f"{self.base}{path}?watch=1&allowWatchBookmarks=true"
@@ -204,7 +212,7 @@ async def clean(api: Api) -> None:
     raise SystemExit("burst.py: the pods of the burst do not go away")
 
 
-async def prepare(api: Api, options: argparse.Namespace) -> None:
+async def prepare(api: Api) -> None:
     await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     size = {"cpu": "4096", "memory": "16Ti", "pods": "2000"}
     for i in range(4):
@@ -245,11 +253,29 @@ def process(pid: int) -> tuple[float, float]:
     return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+async def account(api: Api, options: argparse.Namespace) -> Account:
+    """The sums so far; empty without `--plane`."""
+    if options.plane is None:
+        return Account()
+    more = {"manager": options.pid, "bench": os.getpid()} if options.pid else {"bench": os.getpid()}
+    return take(await api.text("/metrics"), options.plane, more)
+
+
+async def played(api: Api, options: argparse.Namespace, queue: str | None) -> Picture:
+    """One burst, with its account."""
+    before = await account(api, options)
+    picture = await play(api, options, queue)
+    if options.plane is not None:
+        cost = (await account(api, options)).since(before)
+        sys.stderr.write("\n".join([f"burst {'through a queue' if queue else 'without a queue'}", *cost.lines(), ""]))
+    return picture
+
+
 async def run(options: argparse.Namespace) -> int:
     api = Api(options.kubeconfig)
     groups = options.sets * options.groups
-    await prepare(api, options)
-    floor = await play(api, options, None)
+    await prepare(api)
+    floor = await played(api, options, None)
     report: dict[str, Any] = {
         "groups": groups,
         "pods": groups * options.size,
@@ -258,7 +284,7 @@ async def run(options: argparse.Namespace) -> int:
     await clean(api)
     before = await writes(options.metrics) if options.metrics else (0, 0)
     cpu_before = process(options.pid)[0] if options.pid else 0.0
-    queued = await play(api, options, "burst")
+    queued = await played(api, options, "burst")
     await asyncio.sleep(3)
     report |= {
         "admitted_s": round(max(queued.admitted.values()), 1),
@@ -291,6 +317,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=600.0)
     parser.add_argument("--metrics", default="")
     parser.add_argument("--pid", type=int, default=0)
+    parser.add_argument("--plane", type=Path)
     parser.add_argument("--json", type=Path)
     return asyncio.run(run(parser.parse_args()))
 

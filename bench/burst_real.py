@@ -32,6 +32,7 @@ def main() -> int:
         command = [
             sys.executable, str(ROOT / "bench/burst.py"), "--kubeconfig", str(home.kubeconfig),
             "--metrics", f"http://127.0.0.1:{home.port + 12}/metrics", "--pid", (state / "manager.pid").read_text(),
+            "--plane", str(state / "plane"),
             *passed_on,
         ]  # fmt: skip
         return subprocess.run(command, check=False).returncode

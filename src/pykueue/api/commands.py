@@ -101,6 +101,8 @@ class Emit:
     """Reporting controller; empty for the reconciler's own name."""
     action: str = ""
     """What was done; empty for the reason."""
+    is_routine: bool = False
+    """One of many alike, that tells what the objects say as well: in a burst the shell leaves some out."""
 
 
 @dataclass(frozen=True, slots=True)

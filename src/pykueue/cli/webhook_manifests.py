@@ -14,7 +14,7 @@ from pykueue.api.configuration import Configuration
 from pykueue.cli.wiring import make_webhooks
 from pykueue.core.features import Features
 from pykueue.integrations.settings import JobSettings
-from pykueue.ports.admission import Operation, Webhook
+from pykueue.ports.admission import MatchCondition, Operation, Webhook
 from pykueue.runtime.admission import mutating_name, validating_name
 from pykueue.runtime.webhook_server import mutating_path, validating_path
 
@@ -36,14 +36,16 @@ def _mutating(webhooks: Sequence[Webhook], namespace: str) -> Iterable[dict[str,
     for webhook in webhooks:
         if webhook.mutating_operations:
             rule = _rule(webhook, webhook.mutating_operations, ())
-            yield _entry(webhook, namespace, mutating_name(webhook.kind), mutating_path(webhook.kind), rule)
+            names = (mutating_name(webhook.kind), mutating_path(webhook.kind))
+            yield _entry(webhook, namespace, names, rule, webhook.mutating_conditions)
 
 
 def _validating(webhooks: Sequence[Webhook], namespace: str) -> Iterable[dict[str, Any]]:
     for webhook in webhooks:
         if webhook.validating_operations:
             rule = _rule(webhook, webhook.validating_operations, webhook.validated_subresources)
-            yield _entry(webhook, namespace, validating_name(webhook.kind), validating_path(webhook.kind), rule)
+            names = (validating_name(webhook.kind), validating_path(webhook.kind))
+            yield _entry(webhook, namespace, names, rule, webhook.validating_conditions)
 
 
 def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,7 +67,14 @@ def _rule(webhook: Webhook, operations: Sequence[Operation], subresources: Seque
     }
 
 
-def _entry(webhook: Webhook, namespace: str, name: str, path: str, rule: dict[str, Any]) -> dict[str, Any]:
+def _entry(
+    webhook: Webhook,
+    namespace: str,
+    names: tuple[str, str],
+    rule: dict[str, Any],
+    conditions: Sequence[MatchCondition],
+) -> dict[str, Any]:
+    name, path = names
     entry: dict[str, Any] = {
         "name": name,
         "admissionReviewVersions": ["v1"],
@@ -74,6 +83,8 @@ def _entry(webhook: Webhook, namespace: str, name: str, path: str, rule: dict[st
         "rules": [rule],
         "sideEffects": "None",
     }
+    if conditions:
+        entry["matchConditions"] = [{"name": one.name, "expression": one.expression} for one in conditions]
     if webhook.skips_system_namespaces:
         excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", namespace]}
         entry["namespaceSelector"] = {"matchExpressions": [excluded]}

@@ -77,6 +77,7 @@ class Gate(enum.StrEnum):
     TAS_CACHE_NODE_MATCH_RESULTS = "TASCacheNodeMatchResults"
     TAS_CACHE_TOPOLOGY_TREE = "TASCacheTopologyTree"
     TAS_CACHING_REMAINING_RESOURCES = "TASCachingRemainingResources"
+    START_ADMITTED_PODS_AT_CREATION = "StartAdmittedPodsAtCreation"
     TAS_FAILED_NODE_REPLACEMENT = "TASFailedNodeReplacement"
     TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST = "TASFailedNodeReplacementFailFast"
     TAS_HANDLE_OVERLAPPING_FLAVORS = "TASHandleOverlappingFlavors"
@@ -189,6 +190,8 @@ GATES: Mapping[Gate, GateSpec] = {
     Gate.TAS_CACHE_NODE_MATCH_RESULTS: GateSpec(True, Stage.BETA),  # optimisation
     Gate.TAS_CACHE_TOPOLOGY_TREE: GateSpec(True, Stage.BETA),  # optimisation
     Gate.TAS_CACHING_REMAINING_RESOURCES: GateSpec(True, Stage.BETA),  # optimisation
+    # our own: a pod whose group is admitted when it is made is not gated (docs/decisions/0009)
+    Gate.START_ADMITTED_PODS_AT_CREATION: GateSpec(True, Stage.BETA),
     Gate.TAS_FAILED_NODE_REPLACEMENT: GateSpec(True, Stage.BETA),  # replace failed node
     Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST: GateSpec(True, Stage.BETA),  # evict if the first replacement fails
     Gate.TAS_HANDLE_OVERLAPPING_FLAVORS: GateSpec(True, Stage.BETA),  # several flavors on one node

@@ -14,6 +14,7 @@ Source: jobs.md §1, §5, leaderworkerset.md Part A.
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,6 +27,8 @@ from pykueue.core.features import Features
 from pykueue.integrations.naming import origin_uid, workload_name
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.settings import JobSettings, priority_class, queue_name
+
+_ORDINAL = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,19 @@ class AdmissionUnit:
     index: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its set a pod stands.
+
+    Attributes:
+        unit: position of its unit; 0 where there is but one.
+        rank: position among the pods of its role, from 0.
+    """
+
+    unit: int
+    rank: int
+
+
 class JobIntegration(abc.ABC):
     """A job kind. Subclasses declare; methods have defaults that suit most kinds."""
 
@@ -169,6 +185,15 @@ class PodSetOwner(JobIntegration):
         del pod
         return self.units(obj, settings)[0]
 
+    def unit_at(self, obj: Obj, index: int, settings: JobSettings) -> AdmissionUnit:
+        """The unit at a position, whether or not the set has that many now."""
+        del index
+        return self.units(obj, settings)[0]
+
+    @abc.abstractmethod
+    def place_of_pod(self, obj: Obj, pod: Obj) -> Place | None:
+        """The place that a pod's name gives it, so that no two pods have the same; None if the name gives none."""
+
     @abc.abstractmethod
     def pod_annotations(self, obj: Obj, pod: Obj) -> Mapping[str, str]:
         """What a member of a group says of itself: the group's size, the pod's role."""
@@ -186,6 +211,12 @@ class PodSetOwner(JobIntegration):
             Annotation.JOB_OWNER_GVK.value: self.kind.gvk,
             Annotation.JOB_OWNER_NAME.value: objects.name(obj),
         }
+
+
+def ordinal(text: str, prefix: str) -> int | None:
+    """The number that ends a name after this prefix; None if the name is another, or writes the number another way."""
+    found = _ORDINAL.fullmatch(text.removeprefix(prefix)) if text.startswith(prefix) else None
+    return int(found[0]) if found else None
 
 
 def queue_marks(obj: Obj) -> dict[str, str]:

@@ -19,7 +19,16 @@ from pykueue.api.constants import Annotation
 from pykueue.api.kinds import LEADER_WORKER_SET
 from pykueue.api.objects import Obj
 from pykueue.core.features import Features, Gate
-from pykueue.integrations.base import AdmissionUnit, Count, GatedPods, PodSetOwner, Template, queue_marks
+from pykueue.integrations.base import (
+    AdmissionUnit,
+    Count,
+    GatedPods,
+    Place,
+    PodSetOwner,
+    Template,
+    ordinal,
+    queue_marks,
+)
 from pykueue.integrations.podsets import PodSetWire, make_pod_set, without_prefixed_metadata
 from pykueue.integrations.settings import JobSettings
 
@@ -49,7 +58,7 @@ class LeaderWorkerSet(PodSetOwner):
         present = int(objects.get_path(obj, "status", "replicas") or 0)
         if present > wanted and _is_surging(obj, wanted):
             wanted = present
-        return [self._unit(obj, i, settings) for i in range(wanted)]
+        return [self.unit_at(obj, i, settings) for i in range(wanted)]
 
     def pod_sets(self, obj: Obj, features: Features) -> Sequence[PodSetWire]:
         """`main`, or with a leader template `leader` and `worker`."""
@@ -77,7 +86,22 @@ class LeaderWorkerSet(PodSetOwner):
     def unit_of_pod(self, obj: Obj, pod: Obj, settings: JobSettings) -> AdmissionUnit | None:
         """The group, once the pod has its index."""
         index = objects.labels(pod).get(GROUP_INDEX_LABEL, "")
-        return self._unit(obj, int(index), settings) if index.isdecimal() else None
+        return self.unit_at(obj, int(index), settings) if index.isdecimal() else None
+
+    def unit_at(self, obj: Obj, index: int, settings: JobSettings) -> AdmissionUnit:
+        """The group with this index."""
+        return AdmissionUnit(self.workload_name(f"{objects.name(obj)}-{index}", obj, settings), index)
+
+    def place_of_pod(self, obj: Obj, pod: Obj) -> Place | None:
+        """A leader is called `<set>-<group>`, a worker `<leader>-<number>`; labels that say otherwise speak against it."""
+        leader = objects.annotations(pod).get(LEADER_NAME_ANNOTATION)
+        group = ordinal(objects.name(pod) if leader is None else leader, f"{objects.name(obj)}-")
+        worker = 0 if leader is None else ordinal(objects.name(pod), f"{leader}-")
+        said = objects.labels(pod).get(GROUP_INDEX_LABEL, str(group))
+        if group is None or worker is None or said != str(group) or (worker == 0) != (leader is None):
+            return None
+        is_counted_apart = leader is not None and LEADER.of(obj) is not None
+        return Place(group, worker - 1 if is_counted_apart else worker)
 
     def pod_annotations(self, obj: Obj, pod: Obj) -> Mapping[str, str]:
         """Size of the group, and the role: `main`, or `leader` and `worker`."""
@@ -93,9 +117,6 @@ class LeaderWorkerSet(PodSetOwner):
         """With the index of the group."""
         index = {Annotation.COMPONENT_WORKLOAD_INDEX.value: str(unit.index)}
         return super().workload_annotations(obj, unit) | index
-
-    def _unit(self, obj: Obj, index: int, settings: JobSettings) -> AdmissionUnit:
-        return AdmissionUnit(self.workload_name(f"{objects.name(obj)}-{index}", obj, settings), index)
 
 
 def _pod_set(name: str, obj: Obj, template: Template, count: int, features: Features) -> PodSetWire:

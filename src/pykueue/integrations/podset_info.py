@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pykueue.api import objects
 from pykueue.api.constants import Annotation, Label, SchedulingGate
 from pykueue.api.fields import is_dns1123_label
 from pykueue.api.kinds import RESOURCE_FLAVOR
@@ -94,6 +95,30 @@ def with_new(present: Iterable[Any], more: Iterable[Any]) -> list[Any]:
         if item not in result:
             result.append(item)
     return result
+
+
+def info_of(infos: Sequence[PodSetInfo], role: str) -> PodSetInfo:
+    """What the pods of a role get.
+
+    Raises:
+        PodSetConflict: there is no such pod set.
+    """
+    for info in infos:
+        if info.name == role:
+            return info
+    raise PodSetConflict(f'the workload has no pod set "{role}"')
+
+
+def with_patch(pod: Obj, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The pod as it is once the patch of `started_pod` is applied to it."""
+    meta, spec = objects.metadata(pod), {**(pod.get("spec") or {})}
+    told = {key: {**(meta.get(key) or {}), **values} for key, values in (patch.get("metadata") or {}).items()}
+    for key, value in patch["spec"].items():
+        spec[key] = {**(spec.get(key) or {}), **value} if isinstance(value, Mapping) else value
+    return {
+        **objects.with_metadata(pod, **told),
+        "spec": {key: value for key, value in spec.items() if value is not None},
+    }
 
 
 def started_pod(pod: Obj, info: PodSetInfo) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pykueue.integrations.base import JobIntegration
+from pykueue.integrations.base import JobIntegration, PodSetOwner
 from pykueue.integrations.deployment import Deployment
 from pykueue.integrations.job import Job
 from pykueue.integrations.leaderworkerset import LeaderWorkerSet
 from pykueue.integrations.statefulset import StatefulSet
 
 INTEGRATIONS: Sequence[JobIntegration] = (Job(), LeaderWorkerSet(), StatefulSet(), Deployment())
+SETS: Sequence[PodSetOwner] = [i for i in INTEGRATIONS if isinstance(i, PodSetOwner)]
+"""Those whose pods are held by gates and admitted in groups."""

@@ -14,7 +14,7 @@ from pykueue.api.constants import Annotation
 from pykueue.api.kinds import STATEFUL_SET
 from pykueue.api.objects import Obj
 from pykueue.core.features import Features
-from pykueue.integrations.base import GatedPods, PodSetOwner, Template
+from pykueue.integrations.base import GatedPods, Place, PodSetOwner, Template, ordinal
 from pykueue.integrations.naming import workload_name
 from pykueue.integrations.podsets import PodSetWire, make_pod_set
 
@@ -44,6 +44,12 @@ class StatefulSet(PodSetOwner):
         )
         # Kueue parity: jobs.md §19: the template's metadata is not copied.
         return [pod_set | {"template": {"spec": pod_set["template"]["spec"]}}]
+
+    def place_of_pod(self, obj: Obj, pod: Obj) -> Place | None:
+        """The number at the end of its name, counted from where the set begins."""
+        number = ordinal(objects.name(pod), f"{objects.name(obj)}-")
+        first = int(objects.get_path(obj, "spec", "ordinals", "start") or 0)
+        return Place(0, number - first) if number is not None and number >= first else None
 
     def pod_annotations(self, obj: Obj, pod: Obj) -> Mapping[str, str]:
         """A serving group that is admitted before all of its pods exist."""

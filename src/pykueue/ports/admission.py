@@ -26,6 +26,19 @@ class Operation(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class MatchCondition:
+    """A condition under which an API server calls a webhook; where it is false, the call would change and refuse nothing.
+
+    Attributes:
+        name: unique within the webhook.
+        expression: CEL over `object`, `oldObject` and `request`.
+    """
+
+    name: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
 class AdmissionRequest:
     """One request under admission.
 
@@ -68,6 +81,16 @@ class Webhook(Protocol):
     @property
     def validating_operations(self) -> Sequence[Operation]:
         """When `validate` is called; empty for never."""
+        ...
+
+    @property
+    def mutating_conditions(self) -> Sequence[MatchCondition]:
+        """What must hold for `default` to have something to do; a server may ask anyway."""
+        ...
+
+    @property
+    def validating_conditions(self) -> Sequence[MatchCondition]:
+        """What must hold for `validate` to have something to find; a server may ask anyway."""
         ...
 
     @property

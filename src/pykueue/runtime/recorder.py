@@ -1,7 +1,8 @@
 """Recording Events (`events.k8s.io/v1`) beside the work they tell of.
 
 `record` never waits: the queue is bounded, and what does not fit is dropped and counted, for an Event is an aid and must not
-hold back admission. Equal events about one object within six minutes become one Event with a series: its count
+hold back admission. For the same reason routine events (`Emit.is_routine`: this pod was started, that pod is an owner) are left out, and counted,
+beyond a hundred at once and ten a second after that; what they tell is in the objects as well. Equal events about one object within six minutes become one Event with a series: its count
 is patched. Source: observability.md §2.
 """
 
@@ -24,6 +25,9 @@ from pykueue.runtime.metrics import RuntimeMetrics
 
 NOTE_CHARS_MAX = 1024
 SERIES_WINDOW_US = 6 * 60 * SECOND_US
+ROUTINE_INTERVAL_US = SECOND_US // 10
+"""Routine events on average."""
+ROUTINE_AT_ONCE_MAX = 100
 _log = logging.getLogger(__name__)
 
 
@@ -58,14 +62,27 @@ class Recorder:
         self._filled = asyncio.Event()
         self._series: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
         self._n_named = 0
+        self._routine_until = Instant(0)
 
     def record(self, command: Emit, reporter: str) -> None:
         """Queue an event; never waits."""
+        now = self._clock.now()
         if len(self._waiting) >= self._length_max:
             self._metrics.events_dropped.labels("full").inc()
             return
-        self._waiting.append((command, command.reporter or reporter, self._clock.now()))
+        if command.is_routine and not self._has_room_for_routine(now):
+            self._metrics.events_dropped.labels("routine").inc()
+            return
+        self._waiting.append((command, command.reporter or reporter, now))
         self._filled.set()
+
+    def _has_room_for_routine(self, now: Instant) -> bool:
+        """Whether one more routine event may be written; it takes up an interval of the time that lies ahead."""
+        begins = max(self._routine_until, now)
+        if begins - now >= ROUTINE_AT_ONCE_MAX * ROUTINE_INTERVAL_US:
+            return False
+        self._routine_until = Instant(begins + ROUTINE_INTERVAL_US)
+        return True
 
     async def run(self) -> None:
         """Write events until cancelled."""

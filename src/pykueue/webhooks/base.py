@@ -8,7 +8,7 @@ from typing import ClassVar
 from pykueue.api.errors import FieldError
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj
-from pykueue.ports.admission import AdmissionRequest, Operation
+from pykueue.ports.admission import AdmissionRequest, MatchCondition, Operation
 from pykueue.ports.reader import Reader
 
 CREATE_ONLY: Sequence[Operation] = (Operation.CREATE,)
@@ -21,6 +21,8 @@ class KindWebhook:
     kind: ClassVar[Kind]
     mutating_operations: ClassVar[Sequence[Operation]] = ()
     validating_operations: ClassVar[Sequence[Operation]] = CREATE_AND_UPDATE
+    mutating_conditions: ClassVar[Sequence[MatchCondition]] = ()
+    validating_conditions: ClassVar[Sequence[MatchCondition]] = ()
     validated_subresources: ClassVar[Sequence[str]] = ()
     skips_system_namespaces: ClassVar[bool] = False
 

@@ -17,7 +17,7 @@ from pykueue.api.errors import ApiError, FieldError, Forbidden, InternalError
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import POD, SECRET
 from pykueue.api.objects import Obj, ObjectKey
-from pykueue.ports.admission import AdmissionRequest, Operation
+from pykueue.ports.admission import AdmissionRequest, MatchCondition, Operation
 from pykueue.ports.reader import Indexer, Reader
 from pykueue.runtime.admission import InProcessAdmission, WebhookSet
 from pykueue.runtime.certificates import CertificateRotator, is_current, make_pair
@@ -31,6 +31,8 @@ class PodHook:
     kind = POD
     mutating_operations = (Operation.CREATE,)
     validating_operations = (Operation.CREATE, Operation.UPDATE)
+    mutating_conditions: Sequence[MatchCondition] = ()
+    validating_conditions: Sequence[MatchCondition] = ()
     validated_subresources: Sequence[str] = ()
     skips_system_namespaces = True
 

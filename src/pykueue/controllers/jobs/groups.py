@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from pykueue.api import objects
 from pykueue.api.constants import POD_FINALIZER, Annotation, Label, WorkloadCondition
 from pykueue.api.instant import Instant, parse_time
-from pykueue.api.kinds import POD
 from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import PodSet, ReclaimablePod, Workload
 from pykueue.core.features import Features, Gate
 from pykueue.integrations import pod as pods
 from pykueue.integrations.identity import pod_group_name
+from pykueue.integrations.members import fits_pod_sets
 from pykueue.integrations.pod import pod_pod_set
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.settings import JobSettings, queue_name
-from pykueue.ports.reconcile import Index
 
-BY_GROUP = "podGroup"
 ROLES_MAX = 18
 FOR_EVER = Instant(2**62)
 
@@ -55,16 +53,6 @@ class Cleanup:
     n_absent: int
 
 
-def group_index(features: Features) -> Index:
-    """Pods by `namespace/group`."""
-
-    def values(pod: Obj) -> Iterable[str]:
-        name = pod_group_name(pod, features)
-        return (f"{objects.namespace(pod)}/{name}",) if name else ()
-
-    return Index(POD, BY_GROUP, values)
-
-
 def is_fast(members: Sequence[Obj]) -> bool:
     """Whether the group is admitted before all of its pods exist."""
     return objects.annotations(members[0]).get(Annotation.POD_GROUP_FAST_ADMISSION) == "true"
@@ -85,13 +73,6 @@ def total_count(members: Sequence[Obj]) -> int:
 def is_retriable(members: Iterable[Obj]) -> bool:
     """Whether failed pods of the group may be replaced."""
     return all(objects.annotations(pod).get(Annotation.RETRIABLE_IN_GROUP) != "false" for pod in members)
-
-
-def fits_pod_sets(roles: Iterable[str], workload: Workload) -> bool:
-    """Whether each role is a pod set of the Workload, with at least as many pods."""
-    counts = _count(roles)
-    granted = {pod_set.name: pod_set.count for pod_set in workload.spec.pod_sets}
-    return all(role in granted and n <= granted[role] for role, n in counts.items())
 
 
 def active_until(members: Iterable[Obj], features: Features, now: Instant) -> Instant | None:

@@ -7,7 +7,7 @@ Source: jobs.md §10, §11, §18, leaderworkerset.md A9.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pykueue.api import objects
@@ -19,7 +19,8 @@ from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.workload_status import truncate
 from pykueue.integrations import pod as pods
-from pykueue.integrations.podset_info import PodSetConflict, PodSetInfo, started_pod
+from pykueue.integrations.members import Membership
+from pykueue.integrations.podset_info import PodSetInfo, started_pod
 
 REPORTER = "pod-kueue-controller"
 _NOTE_CHARS_MAX = 1024
@@ -49,44 +50,31 @@ def patch(pod: Obj, body: Mapping[str, Any]) -> Patch:
     return Patch(POD, objects.key(pod), {**body, **({"metadata": meta} if meta else {})}, missing_ok=True)
 
 
-def start(
-    pod: Obj,
-    workload: Workload,
-    infos: Sequence[PodSetInfo],
-    marks: Mapping[str, Mapping[str, str]] | None = None,
-    *,
-    role: str = "",
-) -> Command:
-    """Start a gated pod with what its pod set was granted, in one patch.
+def start(pod: Obj, info: PodSetInfo, member: Membership | None = None) -> Patch:
+    """Start a gated pod with what its pod set was granted, in one patch; `started` tells of it.
 
     Args:
         pod: gated.
-        workload: admitted.
-        infos: of all pod sets.
-        marks: labels and annotations that this pod gets by the same patch.
-        role: name of the pod set; empty where there is but one.
+        info: of its pod set.
+        member: what the pod is told by the same patch.
 
     Raises:
-        PodSetConflict: no such pod set, or contradicting values.
+        PodSetConflict: contradicting values.
     """
-    info = next((i for i in infos if i.name == role), None) if role else infos[0]
-    if info is None:
-        raise PodSetConflict(f'the workload has no pod set "{role}"')
-    marks = marks or {}
-    marked = objects.with_metadata(
-        pod,
-        labels={**objects.labels(pod), **marks.get("labels", {})},
-        annotations={**objects.annotations(pod), **marks.get("annotations", {})},
-    )
-    body = started_pod(marked, info)
-    meta = dict(body.get("metadata") or {})
-    for key, values in marks.items():
-        if values:
-            meta[key] = {**values, **meta.get(key, {})}
-    body = {"metadata": meta, "spec": body["spec"]} if meta else body
+    if member is None:
+        return patch(pod, started_pod(pod, info))
+    body = started_pod(member.told(pod), info)
+    meta = body.get("metadata") or {}
+    told = {"labels": member.labels, "annotations": member.annotations}
+    marks = {key: {**values, **meta.get(key, {})} for key, values in told.items() if values}
+    return patch(pod, {"metadata": marks, "spec": body["spec"]})
+
+
+def started(pod: Obj, workload: Workload) -> Emit:
+    """The news that a pod was started; one of many where there are many pods."""
     admission = workload.status.admission
     note = f"Admitted by clusterQueue {admission.cluster_queue if admission else ''}"
-    return Chain((patch(pod, body), Emit(POD, pod, "Normal", "Started", note, REPORTER)))
+    return Emit(POD, pod, "Normal", "Started", note, REPORTER, is_routine=True)
 
 
 def ungate(pod: Obj) -> tuple[Command, ...]:

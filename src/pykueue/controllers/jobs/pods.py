@@ -25,13 +25,13 @@ from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import Condition, Workload
 from pykueue.controllers.jobs import group_workload, groups, pod_commands, workloads
 from pykueue.controllers.jobs.pod_commands import REPORTER, in_order, together
-from pykueue.controllers.jobs.set_pods import is_let_go
 from pykueue.controllers.jobs.single_pods import BY_POD_OWNER, SinglePods, pod_owners
 from pykueue.controllers.workload_status import condition_patch, drop_finalizer, reclaimable_patch
 from pykueue.core.features import Gate
 from pykueue.integrations import pod as pods
 from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
-from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
+from pykueue.integrations.members import BY_GROUP, fits_pod_sets, group_index, is_let_go, is_startable
+from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, PodSetInfo, info_of, pod_set_infos
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -95,14 +95,14 @@ class PodReconciler:
 
     def indexes(self) -> Sequence[Index]:
         """Pods by group, Workloads by the pod that controls them."""
-        return (groups.group_index(self._features), Index(WORKLOAD, BY_POD_OWNER, pod_owners))
+        return (group_index(self._features), Index(WORKLOAD, BY_POD_OWNER, pod_owners))
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         """One pass over a pod or a group."""
         if not key.namespace.startswith(GROUP_PREFIX):
             return self._single.reconcile(reader, key, now)
         namespace = key.namespace.removeprefix(GROUP_PREFIX)
-        members = reader.by_index(POD, groups.BY_GROUP, f"{namespace}/{key.name}")
+        members = reader.by_index(POD, BY_GROUP, f"{namespace}/{key.name}")
         found = reader.get(WORKLOAD, namespace, key.name)
         if not members:
             return self._without_members(reader.typed(Workload, found), now) if found is not None else DONE
@@ -144,7 +144,7 @@ class PodReconciler:
         workload = reader.typed(Workload, found)
         roles = [pods.role_of(pod) for pod in members if pods.is_runnable(pod)]
         is_over = workload.is_true(WorkloadCondition.FINISHED)
-        if not is_over and not workload.is_deleting and not groups.fits_pod_sets(roles, workload):
+        if not is_over and not workload.is_deleting and not fits_pod_sets(roles, workload):
             message = "The prebuilt workload is out of sync with its user job"
             ended = workloads.finished(workload, Reason.OUT_OF_SYNC, message, now)
             return Result(workloads.status_write(workload, ended, now))
@@ -192,7 +192,7 @@ class PodReconciler:
             ended = workloads.finished(workload, Reason.SUCCEEDED, message, now)
             return Result((*workloads.status_write(workload, ended, now), *_released(members, workload)))
         acts, desired, active_us = self._acts(reader, members, workload, now)
-        adopted, batch_us = _adopted(group, now)
+        adopted, batch_us = _adopted(group, now, are_started=is_startable(desired, reader))
         writes = (*self._status(group, desired, now), *group.synced, *adopted)
         wake_us = min((us for us in (active_us, batch_us) if us is not None), default=None)
         return Result(together([*in_order(writes), *group.tidying, *acts]), wake_us)
@@ -215,14 +215,18 @@ class PodReconciler:
             held = [pod for pod in members if not _is_set_pod(pod) or not is_let_go(pod, reader)]
             stops = pod_commands.stop_all(held, pod_commands.NOT_ADMITTED, message, now)
             return [*stops, *group_workload.check_events(members, workload)], workload, None
-        if not workloads.is_startable(workload, reader):
+        if not is_startable(workload, reader):
             return [], workload, None
         gated = [pod for pod in members if pods.is_gated(pod) and not objects.is_deleting(pod)]
         if not gated:
             return [], workload, None
         try:
             infos = pod_set_infos(workload, reader, self._features)
-            starts = [pod_commands.start(pod, workload, infos, role=pods.role_of(pod)) for pod in gated]
+            known = _owner_uids(workload)
+            starts = [
+                _start(pod, workload, info_of(infos, pods.role_of(pod)), is_told=objects.uid(pod) in known)
+                for pod in gated
+            ]
         except PodSetConflict as conflict:
             return [], workloads.finished(workload, Reason.FAILED_TO_START, str(conflict), now), None
         return starts, workload, None
@@ -266,7 +270,7 @@ class PodReconciler:
         key = objects.key(event.new)
         keys = [ObjectKey(objects.namespace(event.new), name) for name in pod_owners(event.new, qualified=False)]
         is_group = Annotation.IS_GROUP_WORKLOAD in objects.annotations(event.new)
-        if is_group or reader.by_index(POD, groups.BY_GROUP, str(key)):
+        if is_group or reader.by_index(POD, BY_GROUP, str(key)):
             keys.append(ObjectKey(GROUP_PREFIX + key.namespace, key.name))
         return keys
 
@@ -275,16 +279,31 @@ def _is_set_pod(pod: Obj) -> bool:
     return Annotation.POD_SUSPENDING_PARENT in objects.annotations(pod)
 
 
-def _adopted(group: Group, now: Instant) -> tuple[Sequence[Command], int | None]:
-    """Owner references for pods that have none yet, together with those that are about to come."""
-    known = {ref.uid for ref in group.workload.metadata.owner_references}
+def _owner_uids(workload: Workload) -> frozenset[str]:
+    return frozenset(ref.uid for ref in workload.metadata.owner_references)
+
+
+def _start(pod: Obj, workload: Workload, info: PodSetInfo, *, is_told: bool) -> Command:
+    """The start of a pod; the news of it goes with it only for a pod that is an owner already, else with the ownership."""
+    patch = pod_commands.start(pod, info)
+    return Chain((patch, pod_commands.started(pod, workload))) if is_told else patch
+
+
+def _adopted(group: Group, now: Instant, *, are_started: bool) -> tuple[Sequence[Command], int | None]:
+    """Owner references for pods that have none yet, together with those that are about to come.
+
+    Each pod becomes an owner once, and by then it was started or is being started, if its group is admitted: so this is where it is
+    told that it was, whoever did it.
+    """
+    known = _owner_uids(group.workload)
     missing = [pod for pod in group.members if objects.uid(pod) not in known and not objects.is_deleting(pod)]
     if not missing:
         return (), None
     waited = now - max(objects.created_at(pod) for pod in missing)
     if len(group.members) < group.total and 0 <= waited < BATCH_US:
         return (), BATCH_US - waited
-    return (_adopt(group.workload, missing),), None
+    news = [pod_commands.started(pod, group.workload) for pod in missing if are_started and not pods.is_terminated(pod)]
+    return (Chain((_adopt(group.workload, missing), *news)),), None
 
 
 def _released(members: Sequence[Obj], workload: Workload) -> Sequence[Command]:
@@ -308,5 +327,5 @@ def _adopt(workload: Workload, members: Sequence[Obj]) -> Command:
         steps = [{"op": "add", "path": "/metadata/ownerReferences", "value": refs}]
     about = {"metadata": {"name": workload.name, "namespace": workload.key.namespace, "uid": workload.uid}}
     note = f"Added {len(refs)} owner reference(s)"
-    event = Emit(WORKLOAD, about, "Normal", "OwnerReferencesAdded", note, REPORTER)
+    event = Emit(WORKLOAD, about, "Normal", "OwnerReferencesAdded", note, REPORTER, is_routine=True)
     return Chain((Patch(WORKLOAD, workload.key, [guard, *steps], PatchType.JSON), event))

@@ -1,7 +1,8 @@
 """Pods of sets: marked as members of their unit's group, and let go where nobody will admit them.
 
-A pod comes gated by the admission webhook, and knows its set. Here it learns its group and role; if its Workload is admitted already (a pod
-that replaces another, a worker that came late), the same patch starts it, so that a burst of pods costs one write each.
+A pod that came gated by the admission webhook knows its set. Here it learns its group and role; if its Workload is admitted by now, the same
+patch starts it. A pod whose Workload was admitted before it was made is not seen here at all: the webhook did the same (`integrations/members.py`).
+That a pod was started is told once it is an owner of its Workload (`pods.py`).
 
 Source: leaderworkerset.md A7.2, jobs.md §19.
 """
@@ -12,19 +13,16 @@ from collections.abc import Iterable, Sequence
 
 from pykueue.api import objects
 from pykueue.api.commands import Command
-from pykueue.api.constants import Annotation, Label
+from pykueue.api.constants import Label
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
-from pykueue.api.kinds import POD, RESOURCE_FLAVOR, STATEFUL_SET, WORKLOAD
+from pykueue.api.kinds import POD, RESOURCE_FLAVOR, STATEFUL_SET
 from pykueue.api.objects import Obj, ObjectKey
-from pykueue.api.v1beta2 import Workload
-from pykueue.controllers.jobs import pod_commands, workloads
-from pykueue.controllers.jobs.groups import fits_pod_sets, group_index
-from pykueue.controllers.jobs.sets import unit_workload_name
+from pykueue.controllers.jobs import pod_commands
 from pykueue.integrations import pod as pods
 from pykueue.integrations.base import PodSetOwner
-from pykueue.integrations.identity import group_identity
-from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
+from pykueue.integrations.members import admission_of, group_index, is_let_go, membership, stateful_set_of
+from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -78,7 +76,7 @@ class SetPodReconciler:
         if not commands:
             return DONE
         age = now - objects.created_at(pod)
-        if age < ORPHAN_AGE_US and (obj is None or _stateful_set_of(pod, reader) is None):
+        if age < ORPHAN_AGE_US and (obj is None or stateful_set_of(pod, reader) is None):
             return Result(requeue_after_us=ORPHAN_AGE_US - age)
         return Result(commands)
 
@@ -93,38 +91,14 @@ class SetPodReconciler:
         unit = self._set.unit_of_pod(obj, pod, self._settings)
         if unit is None:
             return
-        name = unit_workload_name(self._set, obj, unit, reader)
-        labels, annotations = group_identity(name, self._settings.features)
-        labels = {**labels, Label.MANAGED.value: "true"}
-        if queue and is_gated:
-            labels[Label.QUEUE_NAME.value] = queue
-        annotations = {**annotations, **self._set.pod_annotations(obj, pod)}
-        marks = {"labels": labels, "annotations": annotations}
+        member = membership(self._set, obj, pod, unit, reader, self._settings)
         # A queue name may only change while the pod is gated: then it is started by the next patch.
-        keeps_queue = labels.get(Label.QUEUE_NAME) in (None, present.get(Label.QUEUE_NAME))
-        is_next = is_gated and keeps_queue
-        started = self._started(reader, pod, name, annotations[Annotation.ROLE_HASH], marks) if is_next else None
-        yield started or pod_commands.patch(pod, {"metadata": marks})
-
-    def _started(
-        self, reader: Reader, pod: Obj, name: str, role: str, marks: dict[str, dict[str, str]]
-    ) -> Command | None:
-        """The patch that marks and starts; None while the Workload does not allow it."""
-        namespace = objects.namespace(pod)
-        found = reader.get(WORKLOAD, namespace, name)
-        if found is None or not pods.is_serving(
-            objects.with_metadata(pod, annotations={**objects.annotations(pod), **marks["annotations"]})
-        ):
-            return None
-        workload = reader.typed(Workload, found)
-        if not workloads.is_startable(workload, reader):
-            return None
-        members = reader.by_index(POD, group_index(self._settings.features).name, f"{namespace}/{name}")
-        roles = [pods.role_of(member) for member in members if pods.is_runnable(member)]
-        if not fits_pod_sets([*roles, role], workload):
-            return None
-        infos = pod_set_infos(workload, reader, self._settings.features)
-        return pod_commands.start(pod, workload, infos, marks, role=role)
+        keeps_queue = member.labels.get(Label.QUEUE_NAME) in (None, present.get(Label.QUEUE_NAME))
+        info = admission_of(pod, member, reader, self._settings) if is_gated and keeps_queue else None
+        if info is not None:
+            yield pod_commands.start(pod, info, member)
+        else:
+            yield pod_commands.patch(pod, {"metadata": {"labels": member.labels, "annotations": member.annotations}})
 
     def _of_pod(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         del reader
@@ -148,24 +122,6 @@ class SetPodReconciler:
     def _set_values(self, pod: Obj) -> Iterable[str]:
         name = self._set.set_of_pod(pod)
         return (f"{objects.namespace(pod)}/{name}",) if name else ()
-
-
-def is_let_go(pod: Obj, reader: Reader) -> bool:
-    """Whether a set's pod stands in the way: its StatefulSet is gone, or rolls on from the revision the pod is of.
-
-    Such a pod is not held back any more, and not stopped for lack of quota: it is replaced anyway.
-    """
-    stateful_set = _stateful_set_of(pod, reader)
-    if stateful_set is None:
-        return True
-    status = stateful_set.get("status") or {}
-    current, update = status.get("currentRevision"), status.get("updateRevision")
-    return current != update and objects.labels(pod).get("controller-revision-hash") == current
-
-
-def _stateful_set_of(pod: Obj, reader: Reader) -> Obj | None:
-    owner = objects.controller_of(pod)
-    return reader.get(STATEFUL_SET, objects.namespace(pod), owner.name) if owner is not None else None
 
 
 def _revisions(stateful_set: Obj) -> tuple[object, object]:

@@ -25,6 +25,7 @@ from pykueue.controllers.jobs.pod_commands import together
 from pykueue.controllers.workload_status import drop_finalizer
 from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, is_managed
 from pykueue.integrations.base import AdmissionUnit, PodSetOwner
+from pykueue.integrations.members import unit_workload_name
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import PriorityClassMissing, changed_priority, resolve_priority
 from pykueue.integrations.settings import JobSettings, queue_name
@@ -180,14 +181,6 @@ class SetReconciler:
                 if (ref.api_version, ref.kind) == (self._kind.api_version, self._kind.kind):
                     return (ObjectKey(objects.namespace(event.new), ref.name),)
         return ()
-
-
-def unit_workload_name(integration: PodSetOwner, obj: Obj, unit: AdmissionUnit, reader: Reader) -> str:
-    """The name of a unit's Workload: as it is made today, or as a former version made it if that one is there."""
-    legacy = integration.legacy_workload_name(obj)
-    if not legacy or reader.get(WORKLOAD, objects.namespace(obj), unit.workload) is not None:
-        return unit.workload
-    return legacy if reader.get(WORKLOAD, objects.namespace(obj), legacy) is not None else unit.workload
 
 
 def _delete(workload: Workload) -> Sequence[Command]:

@@ -13,13 +13,11 @@ from pykueue.controllers.jobs.sets import SetReconciler
 from pykueue.controllers.jobs.slice_pods import SlicePodReconciler
 from pykueue.controllers.jobs.suspended import SuspendedJobReconciler
 from pykueue.core.features import Gate
-from pykueue.integrations.base import PodSetOwner
-from pykueue.integrations.registry import INTEGRATIONS
+from pykueue.integrations.registry import INTEGRATIONS, SETS
 from pykueue.integrations.settings import POD_FRAMEWORK, JobSettings
 from pykueue.integrations.suspended import SuspendedJob
 from pykueue.ports.reconcile import Reconciler
 
-SETS: Sequence[PodSetOwner] = [i for i in INTEGRATIONS if isinstance(i, PodSetOwner)]
 SUSPENDED: Sequence[SuspendedJob] = [i for i in INTEGRATIONS if isinstance(i, SuspendedJob)]
 
 

@@ -22,6 +22,7 @@ from pykueue.controllers.workload_status import drop_finalizer
 from pykueue.core.features import Gate
 from pykueue.integrations import pod as pods
 from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
+from pykueue.integrations.members import is_startable
 from pykueue.integrations.naming import origin_uid, workload_name
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
 from pykueue.integrations.priority import PriorityClassMissing, resolve_priority
@@ -147,11 +148,11 @@ class SinglePods:
             message = "Not admitted by cluster queue"
             stops = pod_commands.stop_all([pod], pod_commands.NOT_ADMITTED, message, now)
             return [*stops, *group_workload.check_events([pod], workload)], workload
-        if not pods.is_gated(pod) or not workloads.is_startable(workload, reader):
+        if not pods.is_gated(pod) or not is_startable(workload, reader):
             return (), workload
         try:
             infos = pod_set_infos(workload, reader, self._features)
-            return (pod_commands.start(pod, workload, infos),), workload
+            return (Chain((pod_commands.start(pod, infos[0]), pod_commands.started(pod, workload))),), workload
         except PodSetConflict as conflict:
             return (), workloads.finished(workload, Reason.FAILED_TO_START, str(conflict), now)
 

@@ -13,7 +13,7 @@ from pykueue.api.commands import Apply, Chain, Command, Create, Emit
 from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER, Annotation, Label, Reason, WorkloadCondition
 from pykueue.api.fields import label_value_faults
 from pykueue.api.instant import SECOND_US, Instant
-from pykueue.api.kinds import ADMISSION_CHECK, WORKLOAD, Kind
+from pykueue.api.kinds import WORKLOAD, Kind
 from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core import transitions
@@ -23,10 +23,8 @@ from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import Priority
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.integrations.validation import max_exec_time
-from pykueue.ports.reader import Reader
 
 PROVREQ_PREFIX = "provreq.kueue.x-k8s.io/"
-MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
 BY_OWNER_UID = "ownerUid"
 
 
@@ -90,15 +88,6 @@ def created(workload: Obj, kind: Kind, about: Obj, reporter: str) -> Command:
     """Create a Workload, and tell the job."""
     note = f"Created Workload: {objects.key(workload)}"
     return Chain((Create(WORKLOAD, workload), Emit(kind, about, "Normal", "CreatedWorkload", note, reporter)))
-
-
-def is_startable(workload: Workload, reader: Reader) -> bool:
-    """Whether pods of this Workload may run here and now."""
-    if workload.is_deleting or not workload.is_true(WorkloadCondition.ADMITTED):
-        return False
-    if workload.is_true(WorkloadCondition.EVICTED) or workload.is_true(WorkloadCondition.FINISHED):
-        return False
-    return not any(_is_remote(check.name, reader) for check in workload.status.admission_checks)
 
 
 def with_pods_ready(workload: Workload, *, ready: bool, settings: JobSettings, now: Instant) -> Workload:
@@ -228,8 +217,3 @@ def _copied_annotations(job: Obj, settings: JobSettings) -> dict[str, str]:
     if gates and settings.features[Gate.ADMISSION_GATED_BY]:
         copied[Annotation.ADMISSION_GATED_BY.value] = gates
     return copied
-
-
-def _is_remote(check: str, reader: Reader) -> bool:
-    found = reader.get(ADMISSION_CHECK, "", check)
-    return found is not None and objects.get_path(found, "spec", "controllerName") == MULTIKUEUE_CONTROLLER

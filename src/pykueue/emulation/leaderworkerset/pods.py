@@ -16,7 +16,7 @@ from pykueue.api.kinds import POD
 from pykueue.api.objects import Obj
 from pykueue.emulation.leaderworkerset import names
 from pykueue.emulation.leaderworkerset.tpu import with_tpu_environment
-from pykueue.ports.admission import AdmissionRequest, Operation
+from pykueue.ports.admission import AdmissionRequest, MatchCondition, Operation
 from pykueue.ports.reader import Reader
 
 _LEADER_EXCLUDED = "LeaderExcluded"
@@ -28,6 +28,8 @@ class LeaderWorkerSetPodWebhook:
     kind = POD
     mutating_operations: Sequence[Operation] = (Operation.CREATE,)
     validating_operations: Sequence[Operation] = ()
+    mutating_conditions: Sequence[MatchCondition] = ()
+    validating_conditions: Sequence[MatchCondition] = ()
     validated_subresources: Sequence[str] = ()
     skips_system_namespaces = False
 

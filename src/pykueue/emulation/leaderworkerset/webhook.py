@@ -13,7 +13,7 @@ from pykueue.api.objects import Obj, get_path
 from pykueue.api.quantity import parse_quantity
 from pykueue.emulation import parts
 from pykueue.emulation.leaderworkerset import names
-from pykueue.ports.admission import AdmissionRequest, Operation
+from pykueue.ports.admission import AdmissionRequest, MatchCondition, Operation
 from pykueue.ports.reader import Reader
 
 _REPLICAS_MAX = 1_000_000
@@ -33,6 +33,8 @@ class LeaderWorkerSetWebhook:
     kind = LEADER_WORKER_SET
     mutating_operations: Sequence[Operation] = _BOTH
     validating_operations: Sequence[Operation] = _BOTH
+    mutating_conditions: Sequence[MatchCondition] = ()
+    validating_conditions: Sequence[MatchCondition] = ()
     validated_subresources: Sequence[str] = ()
     skips_system_namespaces = False
 

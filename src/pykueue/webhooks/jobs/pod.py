@@ -1,7 +1,7 @@
 """Pods: gated on the way in, if they or what they belong to wait for quota.
 
-A pod of a set is known by the mark that the set's webhook put into its template; it is gated without further questions. Any other pod is
-gated if it has a queue name, or all jobs are managed, and no managed owner stands above it.
+A pod of a set is known by the mark that the set's webhook put into its template; it is gated without further questions, unless its unit is
+admitted already: then it is started on the spot (`integrations/members.py`). Any other pod is gated if it has a queue name, or all jobs are managed, and no managed owner stands above it.
 
 Source: jobs.md §18.1, leaderworkerset.md A8.
 """
@@ -19,7 +19,9 @@ from pykueue.api.objects import Obj
 from pykueue.core.features import Gate
 from pykueue.integrations.ancestors import find_ancestor
 from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
+from pykueue.integrations.members import arriving
 from pykueue.integrations.pod import gate_names, is_suspended
+from pykueue.integrations.registry import SETS
 from pykueue.integrations.role_hash import role_hash
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.integrations.topology_validation import AnnotatedPodSet, validate_topology_of_one
@@ -27,6 +29,7 @@ from pykueue.integrations.validation import atoi_fault, validate_create, validat
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Reader
 from pykueue.webhooks.base import CREATE_ONLY, KindWebhook
+from pykueue.webhooks.conditions import POD_VALIDATION
 from pykueue.webhooks.jobs.defaults import with_defaults, with_namespace
 
 _TOTAL_PATH = f"metadata.annotations[{Annotation.POD_GROUP_TOTAL_COUNT}]"
@@ -38,6 +41,7 @@ class PodWebhook(KindWebhook):
 
     kind = POD
     mutating_operations = CREATE_ONLY
+    validating_conditions = POD_VALIDATION
     skips_system_namespaces = True
 
     def __init__(self, settings: JobSettings) -> None:
@@ -49,7 +53,8 @@ class PodWebhook(KindWebhook):
             return request.obj
         pod = with_namespace(request)
         if Annotation.POD_SUSPENDING_PARENT in objects.annotations(pod):
-            return self._gated(pod)
+            gated = self._gated(pod)
+            return arriving(gated, SETS, reader, self._settings) or gated
         namespace = objects.namespace(pod)
         if queue_name(pod) and reader.get(NAMESPACE, "", namespace) is None:
             # Better refused once than let through without quota: the cache is behind, or the namespace is gone.

@@ -34,6 +34,7 @@ from pykueue.integrations.validation import (
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Reader
 from pykueue.webhooks.base import CREATE_AND_UPDATE, KindWebhook
+from pykueue.webhooks.conditions import OWN_PODS
 from pykueue.webhooks.jobs.defaults import with_defaults, with_namespace
 from pykueue.webhooks.jobs.shape import validate_shape
 
@@ -146,6 +147,8 @@ class StatefulSetWebhook(TemplateWebhook):
     """Admission of StatefulSets."""
 
     kind = STATEFUL_SET
+    mutating_conditions = OWN_PODS
+    validating_conditions = OWN_PODS
 
     def __init__(self, settings: JobSettings) -> None:
         self._set = StatefulSet()

@@ -22,6 +22,7 @@ from pykueue.integrations.validation import validate_admission_gates, validate_a
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Reader
 from pykueue.webhooks.base import CREATE_ONLY, KindWebhook
+from pykueue.webhooks.conditions import WORKLOAD_DEFAULTS, WORKLOAD_VALIDATION
 
 _REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 _REASON_TEXT = (
@@ -36,6 +37,8 @@ class WorkloadWebhook(KindWebhook):
 
     kind = WORKLOAD
     mutating_operations = CREATE_ONLY
+    mutating_conditions = WORKLOAD_DEFAULTS
+    validating_conditions = WORKLOAD_VALIDATION
     validated_subresources = ("status",)
 
     def __init__(self, features: Features) -> None:

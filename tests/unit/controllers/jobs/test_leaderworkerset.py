@@ -81,15 +81,42 @@ def test_pods_are_marked_then_started_together() -> None:
     world.assert_settled()
 
 
-def test_pods_of_an_admitted_group_cost_one_write() -> None:
-    """A pod that comes after the admission is marked and started by the same patch."""
+def test_pods_of_an_admitted_group_are_started_as_they_are_made() -> None:
+    """A pod that comes after the admission is never gated and never patched; that it was started is told once."""
     world = make_world()
     world.admit(WL0)
     name = world.lws_pod("lws", 0)
-    world.settle()
+    world.settle(2)
+    assert (world.gates(name), pod_writes(world, name)) == ([], 0)
+    pod = world.get(POD, name)
+    assert pod["metadata"]["labels"][K + "podset"] == "main"
+    assert pod["spec"]["nodeSelector"] == {"pool": "a"}
+    assert world.events.count(f"Pod/{name} Normal Started: Admitted by clusterQueue cq") == 1
+    world.settle(5)
+    assert world.events.count(f"Pod/{name} Normal Started: Admitted by clusterQueue cq") == 1
+    world.assert_settled()
+
+
+def test_pods_of_an_admitted_group_cost_one_write_where_all_are_gated() -> None:
+    """With the switch off, such a pod is gated, then marked and started by the same patch."""
+    world = make_world(gates={Gate.START_ADMITTED_PODS_AT_CREATION: False})
+    world.admit(WL0)
+    name = world.lws_pod("lws", 0)
+    world.settle(2)
     assert (world.gates(name), pod_writes(world, name)) == ([], 1)
     assert world.get(POD, name)["metadata"]["labels"][K + "podset"] == "main"
     assert world.events.count(f"Pod/{name} Normal Started: Admitted by clusterQueue cq") == 1
+
+
+def test_a_pod_started_for_a_group_that_is_evicted_meanwhile_is_stopped() -> None:
+    """The webhook may see an older Workload than there is: what it let run is stopped like any running pod."""
+    world = make_world()
+    world.admit(WL0)
+    name = world.lws_pod("lws", 0)
+    world.evict(WL0, "Preempted", "make room")
+    world.settle()
+    assert world.get(POD, name) is None
+    assert f"Pod/{name} Normal Stopped: make room" in world.events
 
 
 def test_owner_references_wait_for_the_rest_of_the_group() -> None:
