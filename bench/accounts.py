@@ -36,7 +36,7 @@ class Account:
         """What came on top."""
         return Account(*(_less(getattr(self, name), getattr(before, name)) for name in self.__dataclass_fields__))
 
-    def lines(self, shown: int = 14) -> list[str]:
+    def lines(self, shown: int = 40) -> list[str]:
         """A table for people: the largest of each kind."""
         told = [f"  CPU {sum(self.cpu_s.values()):.1f} s: " + _listed(self.cpu_s, shown, ".1f")]
         told.append(f"  requests {sum(self.requests.values()):.0f}: " + _listed(self.requests, shown, ".0f"))
@@ -61,7 +61,8 @@ def take(metrics: str, folder: Path, more: dict[str, int]) -> Account:
         labels = dict(_LABEL.findall(text))
         if name == "apiserver_request_total":
             subresource = f"/{labels['subresource']}" if labels["subresource"] else ""
-            account.requests[f"{labels['verb'].lower()} {labels['resource']}{subresource}"] += float(value)
+            refused = f" {labels['code']}" if labels["code"] >= "400" else ""
+            account.requests[f"{labels['verb'].lower()} {labels['resource']}{subresource}{refused}"] += float(value)
         elif name in (f"{_WEBHOOK}_count", f"{_WEBHOOK}_sum"):
             book = account.webhook_calls if name.endswith("count") else account.webhook_s
             book[f"{labels['name']} {labels['operation'].lower()}"] += float(value)

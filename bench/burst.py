@@ -60,6 +60,11 @@ QUEUE = {
 PLURALS = {"ResourceFlavor": "resourceflavors", "ClusterQueue": "clusterqueues", "LocalQueue": "localqueues"}
 KUEUE = "/apis/kueue.x-k8s.io/v1beta2"
 LWS = "/apis/leaderworkerset.x-k8s.io/v1"
+MADE = (
+    ("/apis/apps/v1", "statefulsets"), ("/apis/apps/v1", "controllerrevisions"), ("/api/v1", "services"),
+    ("/api/v1", "endpoints"), ("/apis/discovery.k8s.io/v1", "endpointslices"), (KUEUE, "workloads"),
+)  # fmt: skip
+"""What comes with a LeaderWorkerSet besides its pods, and goes with it."""
 
 
 class Api:
@@ -201,15 +206,18 @@ async def play(api: Api, options: argparse.Namespace, queue: str | None) -> Pict
 
 
 async def clean(api: Api) -> None:
+    """Delete the burst, and wait until the garbage collector is through with it: the next burst shall not pay for this one."""
     await api.call(
         "DELETE", f"{LWS}/namespaces/{NAMESPACE}/leaderworkersets", {"kind": "DeleteOptions", "apiVersion": "v1"}
     )
-    for _ in range(600):
-        pods = await api.call("GET", f"/api/v1/namespaces/{NAMESPACE}/pods?limit=1")
-        if not pods.get("items"):
-            return
-        await asyncio.sleep(0.5)
-    raise SystemExit("burst.py: the pods of the burst do not go away")
+    for path in (f"/api/v1/namespaces/{NAMESPACE}/pods", *(f"{base}/namespaces/{NAMESPACE}/{kind}" for base, kind in MADE)):
+        for _ in range(1200):
+            if not (await api.call("GET", f"{path}?limit=1")).get("items"):
+                break
+            await asyncio.sleep(0.5)
+        else:
+            raise SystemExit(f"burst.py: objects of the burst do not go away: {path}")
+    await asyncio.sleep(5)
 
 
 async def prepare(api: Api) -> None:

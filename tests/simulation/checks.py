@@ -35,6 +35,7 @@ _GROUP_INDEX = "leaderworkerset.sigs.k8s.io/group-index"
 _OWNER_NAME = "kueue.x-k8s.io/job-owner-name"
 _COMPONENT_INDEX = "kueue.x-k8s.io/component-workload-index"
 _WORKLOAD_OF_POD = "kueue.x-k8s.io/workload"
+_POD_SET = "kueue.x-k8s.io/podset"
 LATE_US = 10 * SECOND_US
 """How long a decision may be under way after the quota that it was made with became less."""
 
@@ -93,6 +94,62 @@ class QuotaWatch:
         history, since = self._quotas.get(name, []), self.cluster.clock.now() - LATE_US
         ended = [*(at for at, _ in history[1:]), self.cluster.clock.now() + 1]
         return max((q for (_, q), end in zip(history, ended, strict=True) if end >= since), default=Fraction(0))
+
+
+@dataclass
+class StartWatch:
+    """Looks at every write of a pod, and finds whoever starts outside of an admitted group, or as one too many of it."""
+
+    cluster: SimulatedCluster
+    faults: list[str] = field(default_factory=list)
+    _admitted: dict[str, Instant] = field(default_factory=dict)
+    _started: dict[str, None] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Look at every write from now on."""
+        for kind, see in ((WORKLOAD, self._see_workloads), (POD, self._see_pods)):
+            resource = self.cluster.server.registry.for_kind(kind)
+            assert resource is not None
+            self.cluster.server.store.storage(resource.storage_name).subscribe(see)
+
+    def _see_workloads(self) -> None:
+        now = self.cluster.clock.now()
+        for workload in self.cluster.list(WORKLOAD):
+            if objects.is_condition_true(workload, "Admitted"):
+                self._admitted[objects.uid(workload)] = now
+
+    def _see_pods(self) -> None:
+        self._see_workloads()
+        pods = [pod for pod in self.cluster.list(POD) if _is_started(pod)]
+        fresh = [pod for pod in pods if objects.uid(pod) not in self._started]
+        if not fresh:
+            return
+        workloads = {objects.name(w): w for w in self.cluster.list(WORKLOAD)}
+        for pod in fresh:
+            self._started[objects.uid(pod)] = None
+            workload = workloads.get(objects.annotations(pod)[_WORKLOAD_OF_POD])
+            if workload is None:
+                continue  # it went while the start was under way
+            if (told := self._fault_of(pod, workload, pods)) and told not in self.faults:
+                self.faults.append(told)
+                self.cluster.tell(f"FAULT: {told}")
+
+    def _fault_of(self, pod: Obj, workload: Obj, pods: Sequence[Obj]) -> str:
+        name = objects.name(workload)
+        since = self._admitted.get(objects.uid(workload))
+        if since is None or self.cluster.clock.now() - since > LATE_US:
+            return f"Pod {objects.name(pod)} starts although Workload {name} is not admitted"
+        role = objects.labels(pod).get(_POD_SET)
+        mates = [p for p in pods if objects.annotations(p)[_WORKLOAD_OF_POD] == name]
+        n_mates = sum(objects.labels(p).get(_POD_SET) == role and not objects.is_deleting(p) for p in mates)
+        count = next((p.get("count", 1) for p in workload["spec"]["podSets"] if p["name"] == role), 0)
+        return f"{n_mates} pods of role {role} run for Workload {name}, which has {count}" if n_mates > count else ""
+
+
+def _is_started(pod: Obj) -> bool:
+    """Whether a pod is alive, says which Workload let it start, and is behind no gate."""
+    is_gated = any(gate["name"] == GATE for gate in objects.get_path(pod, "spec", "schedulingGates") or ())
+    return _is_alive(pod) and not is_gated and _WORKLOAD_OF_POD in objects.annotations(pod)
 
 
 def faults_at_rest(cluster: SimulatedCluster) -> Iterator[str]:

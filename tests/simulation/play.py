@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pykueue.api.kinds import EVENT
-from simulation.checks import QuotaWatch, faults_at_rest, faults_when_empty, faults_without_queues
+from simulation.checks import QuotaWatch, StartWatch, faults_at_rest, faults_when_empty, faults_without_queues
 from simulation.user import User
 from support.simulated import SimulatedCluster
 
@@ -76,9 +76,10 @@ def play(seed: int) -> Played:
 async def _play(seed: int, errors: Errors) -> Played:
     # Groups that wait for replacement pods would be tried again every half hour, for ever: nothing would come to rest.
     async with SimulatedCluster.start(seed, feature_gates="DisableWaitForPodsReady=true") as cluster:
-        user, quota = User(cluster, seed), QuotaWatch(cluster)
+        user, quota, starts = User(cluster, seed), QuotaWatch(cluster), StartWatch(cluster)
         try:
             quota.begin()
+            starts.begin()
             await user.set_up()
             for _ in range(user.dice.randint(4, ACTS_MAX)):
                 await user.act()
@@ -97,9 +98,9 @@ async def _play(seed: int, errors: Errors) -> Played:
             await _rests(cluster, faults_without_queues)
         except AssertionError as error:
             quota.faults.append(str(error))
-        quota.faults += [*dict.fromkeys(cluster.refused), *errors.told]
-        if quota.faults:
-            told = "\n  ".join(quota.faults)
+        faults = [*quota.faults, *starts.faults, *dict.fromkeys(cluster.refused), *errors.told]
+        if faults:
+            told = "\n  ".join(faults)
             raise SimulationError(f"seed {seed}:\n  {told}\nThe story:\n  " + "\n  ".join(cluster.story))
         seen = [cluster.story, cluster.server.store.revision, cluster.list(EVENT)]
         return Played(cluster.lives, hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16])

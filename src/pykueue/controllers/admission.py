@@ -2,8 +2,8 @@
 
 `AdmissionController` is what the loop drives (`ports.engine.Engine`). It feeds the pure engine with typed objects, turns each decision of a
 cycle into status writes and events, and tells the engine how the writes ended, so that what was assumed is forgotten when it
-could not be written. It also wakes the reconcilers whose inputs live in the engine: the queues' statuses, at most every
-200 ms each, so that a burst of admissions is one write per queue and not one per Workload.
+could not be written. It also wakes the reconcilers whose inputs live in the engine: the queues' statuses, 200 ms after a change and at most
+once a second each, so that a burst of admissions is one write per queue and not one per Workload.
 
 Source: scheduling.md §5.6–§5.8, §8.6.
 """
@@ -55,6 +55,7 @@ from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
 STATUS_DELAY_US = 200_000
+STATUS_INTERVAL_US = SECOND_US
 EVICTION_TRIES_MAX = 5
 OPEN_MAX = 64
 """No further cycle is run while so many decisions are being written: some wait for a request already, and would go stale."""
@@ -107,6 +108,8 @@ class AdmissionController:
     _telling: dict[ObjectKey, Pending | None] = field(default_factory=dict)
     """Workloads whose `Pending` is being written, and what is to be told after it."""
     _last_cycle_at: Instant = NEVER
+    _queues_due: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
+    """Queues whose status was due within the last second, and when."""
     _now: Instant = NEVER
 
     def kinds(self) -> Sequence[Kind]:
@@ -232,6 +235,8 @@ class AdmissionController:
         due = [woken for woken, at in self._dirty.items() if at <= self._now]
         for woken in due:
             del self._dirty[woken]
+        self._queues_due = {woken: at for woken, at in self._queues_due.items() if at + STATUS_INTERVAL_US > self._now}
+        self._queues_due |= {woken: self._now for woken in due if woken[0] != workload_controller.NAME}
         return due
 
     def _write_late(self, reader: Reader, now: Instant) -> list[EngineEffect]:
@@ -249,13 +254,12 @@ class AdmissionController:
 
     def _note_changes(self, now: Instant) -> None:
         changed = self.engine.take_changed()
-        later = Instant(now + STATUS_DELAY_US)
-        for name in changed.cluster_queues:
-            self._dirty.setdefault((clusterqueue.NAME, ObjectKey("", name)), later)
-        for key in changed.local_queues:
-            self._dirty.setdefault((localqueue.NAME, key), later)
-        for name in changed.cohorts:
-            self._dirty.setdefault((cohort.NAME, ObjectKey("", name)), later)
+        queues = [(clusterqueue.NAME, ObjectKey("", name)) for name in changed.cluster_queues]
+        queues += [(localqueue.NAME, key) for key in changed.local_queues]
+        queues += [(cohort.NAME, ObjectKey("", name)) for name in changed.cohorts]
+        for queue in queues:
+            rested = self._queues_due.get(queue, NEVER) + STATUS_INTERVAL_US
+            self._dirty.setdefault(queue, Instant(max(now + STATUS_DELAY_US, rested)))
         for key in changed.workloads:
             self._dirty.setdefault((workload_controller.NAME, key), now)
 

@@ -39,6 +39,10 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 GROUP_PREFIX = "group/"
 BATCH_US = SECOND_US * 3 // 2
 """Owner references of pods that follow each other within this time are written at once; a complete group's need not wait."""
+STARTED_BATCH_US = 5 * SECOND_US
+"""The same for pods that run already: nobody waits for these references, and the rest of such a group is on its way."""
+NEWS_US = SECOND_US // 10
+"""News of pods that are not held by a gate come in crowds: one pass for those within this time."""
 CONDITION_MANAGER = "kueue-pod-controller"
 _LOOKED_UP = (
     kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS, kinds.ADMISSION_CHECK,
@@ -91,7 +95,8 @@ class PodReconciler:
         """Pods, Workloads of pods, and the kinds that are looked up on the way."""
         lookups = (Watch(kind, lambda _event, _reader: ()) for kind in _LOOKED_UP)
         namespaces = Watch(kinds.NAMESPACE, self._of_namespace)
-        return (Watch(POD, self._of_pod), Watch(WORKLOAD, self._of_workload), namespaces, *lookups)
+        crowds = Watch(POD, self._of_started_pod, NEWS_US)
+        return (Watch(POD, self._of_gated_pod), crowds, Watch(WORKLOAD, self._of_workload), namespaces, *lookups)
 
     def indexes(self) -> Sequence[Index]:
         """Pods by group, Workloads by the pod that controls them."""
@@ -247,9 +252,13 @@ class PodReconciler:
 
     # --- who is woken --------------------------------------------------------------------------------------------
 
-    def _of_pod(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+    def _of_gated_pod(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         del reader
-        return self._keys((event.new, event.old) if event.old is not None else (event.new,))
+        return self._keys(_states(event)) if pods.is_gated(event.new) else ()
+
+    def _of_started_pod(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+        del reader
+        return () if pods.is_gated(event.new) else self._keys(_states(event))
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         """A namespace that became known, or whose labels changed, may be one that is managed."""
@@ -273,6 +282,10 @@ class PodReconciler:
         if is_group or reader.by_index(POD, BY_GROUP, str(key)):
             keys.append(ObjectKey(GROUP_PREFIX + key.namespace, key.name))
         return keys
+
+
+def _states(event: ObjectEvent) -> Sequence[Obj]:
+    return (event.new, event.old) if event.old is not None else (event.new,)
 
 
 def _is_set_pod(pod: Obj) -> bool:
@@ -300,8 +313,9 @@ def _adopted(group: Group, now: Instant, *, are_started: bool) -> tuple[Sequence
     if not missing:
         return (), None
     waited = now - max(objects.created_at(pod) for pod in missing)
-    if len(group.members) < group.total and 0 <= waited < BATCH_US:
-        return (), BATCH_US - waited
+    patience = STARTED_BATCH_US if are_started else BATCH_US
+    if len(group.members) < group.total and 0 <= waited < patience:
+        return (), patience - waited
     news = [pod_commands.started(pod, group.workload) for pod in missing if are_started and not pods.is_terminated(pod)]
     return (Chain((_adopt(group.workload, missing), *news)),), None
 

@@ -86,7 +86,7 @@ def test_pods_of_an_admitted_group_are_started_as_they_are_made() -> None:
     world = make_world()
     world.admit(WL0)
     name = world.lws_pod("lws", 0)
-    world.settle(2)
+    world.settle(5)
     assert (world.gates(name), pod_writes(world, name)) == ([], 0)
     pod = world.get(POD, name)
     assert pod["metadata"]["labels"][K + "podset"] == "main"
@@ -102,7 +102,7 @@ def test_pods_of_an_admitted_group_cost_one_write_where_all_are_gated() -> None:
     world = make_world(gates={Gate.START_ADMITTED_PODS_AT_CREATION: False})
     world.admit(WL0)
     name = world.lws_pod("lws", 0)
-    world.settle(2)
+    world.settle(5)
     assert (world.gates(name), pod_writes(world, name)) == ([], 1)
     assert world.get(POD, name)["metadata"]["labels"][K + "podset"] == "main"
     assert world.events.count(f"Pod/{name} Normal Started: Admitted by clusterQueue cq") == 1
