@@ -57,7 +57,7 @@ class Story:
             world.run_pod(name)
         elif act == "remove" and pod is not None:
             world.remove(POD, name)
-        world.settle(2)
+        world.settle(6)
 
     def seen(self) -> dict[str, Any]:
         """All that users see of it, without what is counted by the server."""

@@ -22,7 +22,9 @@ WEBHOOKS: Mapping[Kind, Webhook] = {webhook.kind: webhook for webhook in make_we
 WITHOUT_PARTIAL = {w.kind: w for w in make_webhooks(make_settings({Gate.PARTIAL_ADMISSION: False}))}
 NAMES = ("object", "oldObject", "request")
 
-values = st.sampled_from(("", "true", "false", "g", "lq", "UPPER", "a..b", "0", "2", "two", "-1", "x" * 254, "a/b", "kueue.x-k8s.io/rack"))
+values = st.sampled_from(
+    ("", "true", "false", "g", "lq", "UPPER", "a..b", "0", "2", "two", "-1", "x" * 254, "a/b", "kueue.x-k8s.io/rack")
+)
 labels = st.dictionaries(st.sampled_from([*map(str, Label), "app"]), values, max_size=4)
 annotations = st.dictionaries(st.sampled_from([*map(str, Annotation), "note"]), values, max_size=5)
 group = st.fixed_dictionaries(
@@ -95,7 +97,11 @@ def test_stateful_sets_of_other_frameworks(parent: str | None) -> None:
     obj = {"metadata": meta, "spec": {"template": {**make_template(), **marks}}}
     request = AdmissionRequest(Operation.CREATE, STATEFUL_SET, "ns", "s", obj)
     called = is_called(programs(webhook.mutating_conditions), obj, None, "CREATE")
-    assert called == is_called(programs(webhook.validating_conditions), obj, None, "CREATE") == bool(faults(STATEFUL_SET, obj))
+    assert (
+        called
+        == is_called(programs(webhook.validating_conditions), obj, None, "CREATE")
+        == bool(faults(STATEFUL_SET, obj))
+    )
     assert called or webhook.default(request, Indexer()) is obj
 
 
