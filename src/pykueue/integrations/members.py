@@ -132,9 +132,8 @@ def arriving(pod: Obj, sets: Sequence[PodSetOwner], reader: Reader, settings: Jo
     """
     if not settings.features[Gate.START_ADMITTED_PODS_AT_CREATION] or Label.MANAGED in objects.labels(pod):
         return None
-    parent = objects.annotations(pod).get(Annotation.POD_SUSPENDING_PARENT)
-    integration = next((one for one in sets if one.name == parent and settings.is_enabled(one.name)), None)
-    if integration is None:
+    integration = owner_kind_of(pod, sets)
+    if integration is None or not settings.is_enabled(integration.name):
         return None
     namespace = objects.namespace(pod)
     obj = reader.get(integration.kind, namespace, integration.set_of_pod(pod))
@@ -155,6 +154,12 @@ def arriving(pod: Obj, sets: Sequence[PodSetOwner], reader: Reader, settings: Jo
         return with_patch(told, started_pod(told, info))
     except (FlavorMissing, PodSetConflict):
         return None
+
+
+def owner_kind_of(pod: Obj, sets: Sequence[PodSetOwner]) -> PodSetOwner | None:
+    """The kind of set whose mark a pod carries."""
+    parent = objects.annotations(pod).get(Annotation.POD_SUSPENDING_PARENT)
+    return next((one for one in sets if one.name == parent), None)
 
 
 def is_startable(workload: Workload, reader: Reader) -> bool:
@@ -195,6 +200,14 @@ def is_let_go(pod: Obj, reader: Reader) -> bool:
     Such a pod is not held back any more, and not stopped for lack of quota: it is replaced anyway.
     """
     return stateful_set_of(pod, reader) is None or _is_outdated(pod, reader)
+
+
+def is_left_over(pod: Obj, sets: Sequence[PodSetOwner], reader: Reader) -> bool:
+    """Whether a pod of a set is nobody's to hold: it was let go, or its set is gone already and the rest goes piece by piece."""
+    kind = owner_kind_of(pod, sets)
+    if kind is not None and reader.get(kind.kind, objects.namespace(pod), kind.set_of_pod(pod)) is None:
+        return True
+    return Annotation.POD_SUSPENDING_PARENT in objects.annotations(pod) and is_let_go(pod, reader)
 
 
 def _is_outdated(pod: Obj, reader: Reader) -> bool:

@@ -30,8 +30,9 @@ from pykueue.controllers.workload_status import condition_patch, drop_finalizer,
 from pykueue.core.features import Gate
 from pykueue.integrations import pod as pods
 from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
-from pykueue.integrations.members import BY_GROUP, fits_pod_sets, group_index, is_let_go, is_startable
+from pykueue.integrations.members import BY_GROUP, fits_pod_sets, group_index, is_left_over, is_startable
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, PodSetInfo, info_of, pod_set_infos
+from pykueue.integrations.registry import SETS
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -217,7 +218,7 @@ class PodReconciler:
             return stops, workload, until - now + 1 if is_timed else None
         if not workload.is_true(WorkloadCondition.ADMITTED):
             message = "Not admitted by cluster queue"
-            held = [pod for pod in members if not _is_set_pod(pod) or not is_let_go(pod, reader)]
+            held = [pod for pod in members if not is_left_over(pod, SETS, reader)]
             stops = pod_commands.stop_all(held, pod_commands.NOT_ADMITTED, message, now)
             return [*stops, *group_workload.check_events(members, workload)], workload, None
         if not is_startable(workload, reader):
@@ -286,10 +287,6 @@ class PodReconciler:
 
 def _states(event: ObjectEvent) -> Sequence[Obj]:
     return (event.new, event.old) if event.old is not None else (event.new,)
-
-
-def _is_set_pod(pod: Obj) -> bool:
-    return Annotation.POD_SUSPENDING_PARENT in objects.annotations(pod)
 
 
 def _owner_uids(workload: Workload) -> frozenset[str]:

@@ -296,3 +296,17 @@ def test_namespace_that_is_seen_late() -> None:
     world.put(NAMESPACE, {"metadata": {"name": "ns", "labels": {"kubernetes.io/metadata.name": "ns"}}})
     world.settle()
     assert world.names(WORKLOAD) == [WL0]
+
+
+def test_the_pods_of_a_set_that_is_gone_are_not_stopped_on_their_way_out() -> None:
+    """The garbage collector comes to the StatefulSet later than to the set: meanwhile the pod, let go, is nobody's to hold."""
+    world = make_world()
+    name = world.lws_pod("lws", 0)
+    world.settle(2)
+    world.remove(LEADER_WORKER_SET, "lws")
+    world.settle(6)
+    world.change(POD, name, metadata={"annotations": {**world.get(POD, name)["metadata"]["annotations"], "x": "y"}})
+    world.settle(1)
+    assert world.gates(name) == []
+    assert world.get(STATEFUL_SET, "lws") is not None
+    assert not [event for event in world.events if "Stopped" in event]
