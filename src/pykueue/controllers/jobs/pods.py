@@ -40,8 +40,6 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 GROUP_PREFIX = "group/"
 BATCH_US = SECOND_US * 3 // 2
 """Owner references of pods that follow each other within this time are written at once; a complete group's need not wait."""
-STARTED_BATCH_US = 5 * SECOND_US
-"""The same for pods that run already: nobody waits for these references, and the rest of such a group is on its way."""
 NEWS_US = SECOND_US // 10
 """News of pods that are not held by a gate come in crowds: one pass for those within this time."""
 CONDITION_MANAGER = "kueue-pod-controller"
@@ -310,9 +308,8 @@ def _adopted(group: Group, now: Instant, *, are_started: bool) -> tuple[Sequence
     if not missing:
         return (), None
     waited = now - max(objects.created_at(pod) for pod in missing)
-    patience = STARTED_BATCH_US if are_started else BATCH_US
-    if len(group.members) < group.total and 0 <= waited < patience:
-        return (), patience - waited
+    if len(group.members) < group.total and 0 <= waited < BATCH_US:
+        return (), BATCH_US - waited
     news = [pod_commands.started(pod, group.workload) for pod in missing if are_started and not pods.is_terminated(pod)]
     return (Chain((_adopt(group.workload, missing), *news)),), None
 
