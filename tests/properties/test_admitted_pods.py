@@ -86,7 +86,7 @@ def test_starting_pods_at_creation_changes_no_state_of_rest(
     """Whatever happens to a set, its pods and Workloads end up the same with the switch on and off, and the same is told."""
     gates = {gate: gate not in off for gate in GATES}
     stories = [
-        Story(gates | {Gate.START_ADMITTED_PODS_AT_CREATION: is_on}, has_leader=has_leader, is_tainted=is_tainted)
+        Story(gates | {Gate.PYKUEUE_START_ADMITTED_PODS: is_on}, has_leader=has_leader, is_tainted=is_tainted)
         for is_on in (True, False)
     ]
     for act in done:

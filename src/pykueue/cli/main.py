@@ -210,7 +210,7 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop, where it runs; else asyncio's own loop, which does the same for more CPU (docs/decisions/0010)."""
+    """uvloop, where it runs; else asyncio's own loop, which does the same for more CPU (docs/decisions/0014)."""
     try:
         import uvloop
     except ImportError:

@@ -61,6 +61,7 @@ class Gate(enum.StrEnum):
     PRIORITY_BOOST = "PriorityBoost"
     PRIORITY_SORTING_WITHIN_COHORT = "PrioritySortingWithinCohort"
     PYKUEUE_SAFE_PREEMPTION = "PyKueueSafePreemption"
+    PYKUEUE_START_ADMITTED_PODS = "PyKueueStartAdmittedPods"
     QUOTA_CHECK_STRATEGY = "QuotaCheckStrategy"
     RECLAIMABLE_PODS = "ReclaimablePods"
     RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP = "RecomputeAssignmentUponPreemptionTargetsOverlap"
@@ -77,7 +78,6 @@ class Gate(enum.StrEnum):
     TAS_CACHE_NODE_MATCH_RESULTS = "TASCacheNodeMatchResults"
     TAS_CACHE_TOPOLOGY_TREE = "TASCacheTopologyTree"
     TAS_CACHING_REMAINING_RESOURCES = "TASCachingRemainingResources"
-    START_ADMITTED_PODS_AT_CREATION = "StartAdmittedPodsAtCreation"
     TAS_FAILED_NODE_REPLACEMENT = "TASFailedNodeReplacement"
     TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST = "TASFailedNodeReplacementFailFast"
     TAS_HANDLE_OVERLAPPING_FLAVORS = "TASHandleOverlappingFlavors"
@@ -170,6 +170,7 @@ GATES: Mapping[Gate, GateSpec] = {
     Gate.PRIORITY_BOOST: GateSpec(False, Stage.ALPHA),  # annotation priority-boost
     Gate.PRIORITY_SORTING_WITHIN_COHORT: GateSpec(True, Stage.BETA),  # priority across CQs of a cohort
     Gate.PYKUEUE_SAFE_PREEMPTION: GateSpec(False, Stage.GA),  # ours: seats kept for preemptors, loops cut
+    Gate.PYKUEUE_START_ADMITTED_PODS: GateSpec(True, Stage.GA),  # ours: pods of admitted groups are not gated
     Gate.QUOTA_CHECK_STRATEGY: GateSpec(True, Stage.BETA),  # config quotaCheckStrategy
     Gate.RECLAIMABLE_PODS: GateSpec(True, Stage.BETA),  # reclaimable pods
     Gate.RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP: GateSpec(
@@ -190,8 +191,6 @@ GATES: Mapping[Gate, GateSpec] = {
     Gate.TAS_CACHE_NODE_MATCH_RESULTS: GateSpec(True, Stage.BETA),  # optimisation
     Gate.TAS_CACHE_TOPOLOGY_TREE: GateSpec(True, Stage.BETA),  # optimisation
     Gate.TAS_CACHING_REMAINING_RESOURCES: GateSpec(True, Stage.BETA),  # optimisation
-    # our own: a pod whose group is admitted when it is made is not gated (docs/decisions/0009)
-    Gate.START_ADMITTED_PODS_AT_CREATION: GateSpec(True, Stage.BETA),
     Gate.TAS_FAILED_NODE_REPLACEMENT: GateSpec(True, Stage.BETA),  # replace failed node
     Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST: GateSpec(True, Stage.BETA),  # evict if the first replacement fails
     Gate.TAS_HANDLE_OVERLAPPING_FLAVORS: GateSpec(True, Stage.BETA),  # several flavors on one node

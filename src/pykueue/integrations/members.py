@@ -130,7 +130,7 @@ def arriving(pod: Obj, sets: Sequence[PodSetOwner], reader: Reader, settings: Jo
         reader: the cache.
         settings: the configuration.
     """
-    if not settings.features[Gate.START_ADMITTED_PODS_AT_CREATION] or Label.MANAGED in objects.labels(pod):
+    if not settings.features[Gate.PYKUEUE_START_ADMITTED_PODS] or Label.MANAGED in objects.labels(pod):
         return None
     integration = owner_kind_of(pod, sets)
     if integration is None or not settings.is_enabled(integration.name):

@@ -99,7 +99,7 @@ def test_pods_of_an_admitted_group_are_started_as_they_are_made() -> None:
 
 def test_pods_of_an_admitted_group_cost_one_write_where_all_are_gated() -> None:
     """With the switch off, such a pod is gated, then marked and started by the same patch."""
-    world = make_world(gates={Gate.START_ADMITTED_PODS_AT_CREATION: False})
+    world = make_world(gates={Gate.PYKUEUE_START_ADMITTED_PODS: False})
     world.admit(WL0)
     name = world.lws_pod("lws", 0)
     world.settle(5)
