@@ -6,6 +6,7 @@ from typing import Any
 
 from pykueue.api.commands import Command
 from pykueue.api.configuration.types import Configuration
+from pykueue.api.errors import Conflict, PykueueError
 from pykueue.api.events import ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant, format_time
 from pykueue.api.kinds import (
@@ -169,8 +170,12 @@ class ProductWorld(World):
             self._wake()
 
     def _perform(self, token: int, commands: tuple[Command, ...]) -> None:
-        self.do(*commands)
-        self._controller.finished(token, None, self.now)
+        error: PykueueError | None = None
+        try:
+            self.do(*commands)
+        except Conflict as conflict:
+            error = conflict
+        self._controller.finished(token, error, self.now)
 
     def _wake(self) -> None:
         for name, key in self._controller.take_woken():

@@ -133,6 +133,8 @@ class Reason(enum.StrEnum):
     WAIT_FOR_START = "WaitForStart"
     WAIT_FOR_RECOVERY = "WaitForRecovery"
     PREEMPTED = "Preempted"
+    FLAVOR_MIGRATION = "FlavorMigration"
+    VARIANT_EVICTED = "VariantEvicted"
     PODS_READY_TIMEOUT = "PodsReadyTimeout"
     ADMISSION_CHECK = "AdmissionCheck"
     CLUSTER_QUEUE_STOPPED = "ClusterQueueStopped"

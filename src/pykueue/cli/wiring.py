@@ -14,6 +14,7 @@ from pykueue.api.configuration import Configuration
 from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
 from pykueue.controllers.admission import AdmissionController
+from pykueue.controllers.concurrent_admission import ConcurrentAdmissionReconciler
 from pykueue.controllers.core import in_use
 from pykueue.controllers.core.clusterqueue import ClusterQueueReconciler
 from pykueue.controllers.core.cohort import CohortReconciler
@@ -72,6 +73,7 @@ def assemble(config: Configuration, features: Features) -> Product:
         ),
         InUseFinalizer("topology", kinds.TOPOLOGY, engine.topology_in_use, kinds.RESOURCE_FLAVOR, in_use.topology_of),
         *job_reconcilers(settings),
+        *([ConcurrentAdmissionReconciler(features)] if features[Gate.CONCURRENT_ADMISSION] else []),
         *([TopologyUngater()] if features[Gate.TOPOLOGY_AWARE_SCHEDULING] else []),
         *([NodeFailureReconciler(features)] if features[Gate.TAS_FAILED_NODE_REPLACEMENT] else []),
     ]

@@ -84,7 +84,7 @@ class AdmissionEngine(EngineState):
         old = self._workloads.get(key)
         self._index(key, old, workload)
         self._preemptions.see(key, old, workload, now)
-        if workload is None or is_finished(workload):
+        if workload is None or is_finished(workload) or self.is_parent(workload):
             self._assumed.pop(key, None)
             self._drop(key, now)
         elif has_quota(workload):
@@ -347,10 +347,11 @@ class AdmissionEngine(EngineState):
             known = None
         is_open = self._queues.is_open(local_key) and self._queues.queue(name) is not None
         may_wait = is_queueable if known is None else may_stay_queued
-        if not is_open or not may_wait(workload, self._features):
+        if not is_open or not may_wait(workload, self._features) or self.is_parent(workload):
             self._leave_queue(key)
             return
-        self._queues.put(self._maker.pending(workload, name, known.info if known is not None else None), now)
+        info = self._maker.pending(workload, name, known.info if known is not None else None)
+        self._queues.put(self._with_tie(info), now)
         self._ready.mark(name)
         waiting = self._queues.queue(name)
         if known is None:

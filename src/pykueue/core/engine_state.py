@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason
 from pykueue.api.instant import Instant
@@ -35,8 +37,9 @@ from pykueue.core.views import (
     local_queue_view,
     weighted_share,
 )
-from pykueue.core.workload.info import InfoMaker
+from pykueue.core.workload.info import Info, InfoMaker
 from pykueue.core.workload.lifecycle import has_quota, is_queueable
+from pykueue.core.workload.variants import flavor_of, parent_of, rank
 
 
 class EngineState:
@@ -119,6 +122,22 @@ class EngineState:
     def topology_in_use(self, name: str) -> bool:
         """Whether a ResourceFlavor refers to the Topology."""
         return any(flavor.spec.topology_name == name for flavor in self._cache.flavors.values())
+
+    def is_parent(self, workload: Workload) -> bool:
+        """Whether variants wait in the Workload's place (§15)."""
+        if not self._features[Gate.CONCURRENT_ADMISSION] or parent_of(workload) is not None:
+            return False
+        local = self._queues.local_queues.get(local_queue_of(workload))
+        queue = self._cache.queue(local.spec.cluster_queue) if local is not None else None
+        return queue is not None and queue.spec.spec.concurrent_admission_policy is not None
+
+    def _with_tie(self, info: Info) -> Info:
+        """A variant waits behind its more favorable siblings, which are as old (§15)."""
+        parent = parent_of(info.workload) if self._features[Gate.CONCURRENT_ADMISSION] else None
+        queue = self._cache.queue(info.cluster_queue)
+        if parent is None or queue is None:
+            return info
+        return msgspec.structs.replace(info, tie=f"{parent.uid}/{rank(queue.spec, flavor_of(info.workload)):03}")
 
     def required_checks(self, workload: Workload) -> tuple[str, ...]:
         """Admission checks that the Workload needs now, sorted (§12)."""

@@ -26,6 +26,7 @@ from pykueue.core.queue.manager import QueueManager
 from pykueue.core.resources import CPU, UNLIMITED, FlavorResource
 from pykueue.core.workload.info import UNKNOWN_HASH
 from pykueue.core.workload.lifecycle import is_finished
+from pykueue.core.workload.variants import parent_of
 
 _NO_LIMIT = math.inf
 
@@ -228,8 +229,8 @@ def cluster_queue_of(workload: Workload, local_queue: LocalQueue | None) -> str:
 
 
 def _why_unadmitted(workload: Workload) -> tuple[str, str] | None:
-    """Reason and underlying cause (§1.4); None if it is admitted or inactive."""
-    if not workload.spec.active or workload.is_true(WorkloadCondition.ADMITTED):
+    """Reason and underlying cause (§1.4); None if it is admitted, inactive, or a variant whose parent is counted."""
+    if parent_of(workload) is not None or not workload.spec.active or workload.is_true(WorkloadCondition.ADMITTED):
         return None
     admitted = workload.condition(WorkloadCondition.ADMITTED)
     reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)

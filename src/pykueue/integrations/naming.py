@@ -39,6 +39,22 @@ def workload_name(kind: str, group: str, owner_name: str, uid: str, *, extra: st
     return f"{kind.lower()}-{owner_name}"[:chars_max] + f"-{digest}"
 
 
+def variant_name(parent: str, uid: str, kind: str, group: str, flavor: str, *, short: bool = False) -> str:
+    """The name of a parent's variant for one flavor: that of the parent, with another hash.
+
+    Args:
+        parent: name of the parent.
+        uid: of the parent.
+        kind: of the parent's owner; `group` is its API group.
+        group: see `kind`.
+        flavor: of the variant.
+        short: as for `workload_name`.
+    """
+    hashed = workload_name(kind, group, parent, uid, extra=flavor)[-_HASH_CHARS:]
+    chars_max = (SHORT_NAME_CHARS_MAX if short else NAME_CHARS_MAX) - _HASH_CHARS - 1
+    return f"{parent.rpartition('-')[0] or parent}-variant-{flavor}"[:chars_max] + f"-{hashed}"
+
+
 def origin_uid(obj: Obj) -> str:
     """The UID that names depend on: on a MultiKueue worker the one on the manager cluster."""
     if Label.MULTIKUEUE_ORIGIN in objects.labels(obj):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pykueue.integrations.naming import origin_uid, workload_name
+from pykueue.integrations.naming import origin_uid, variant_name, workload_name
 
 UID = "3b2b5f1e-0000-4000-8000-000000000001"
 LWS = ("LeaderWorkerSet", "leaderworkerset.x-k8s.io")
@@ -33,6 +33,12 @@ def test_extra_and_short() -> None:
     short = workload_name(*LWS, "a" * 80 + "-0", UID, short=True)
     assert short == "leaderworkerset-" + 41 * "a" + "-db5df"
     assert len(workload_name(*LWS, "a" * 300, UID)) == 253
+
+
+def test_variants() -> None:
+    """A variant's name is its parent's, with the flavor, and a hash over both."""
+    assert variant_name("job-my-job-12345", "uid-123", "Job", "batch", "spot") == "job-my-job-variant-spot-6320b"
+    assert len(variant_name("job-" + "a" * 50 + "-12345", UID, "Job", "batch", "b" * 50, short=True)) == 63
 
 
 def test_origin_uid() -> None:

@@ -22,4 +22,4 @@ def order_key(info: Info, *, is_sticky: bool) -> OrderKey:
         info: the Workload.
         is_sticky: whether it is the queue's sticky preemptor (§3.4).
     """
-    return (not is_sticky, -info.priority, info.queued_at, info.uid, info.key.namespace, info.key.name)
+    return (not is_sticky, -info.priority, info.queued_at, info.tie or info.uid, info.key.namespace, info.key.name)

@@ -17,7 +17,7 @@ from itertools import chain
 
 from pykueue.api.constants import Reason
 from pykueue.api.objects import ObjectKey
-from pykueue.api.v1beta2 import Admission, PodSetAssignment, PodSetRequest
+from pykueue.api.v1beta2 import Admission, ClusterQueue, PodSetAssignment, PodSetRequest
 from pykueue.core.cache.cohort import QuotaNode
 from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import RequeueReason
@@ -36,12 +36,16 @@ from pykueue.core.scheduler.second_pass import renewed_admission
 from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import has_closed_gate
 from pykueue.core.workload.requeue import queued_since
+from pykueue.core.workload.variants import flavor_of, last_acceptable, parent_of, rank
 
 NO_LONGER_FITS = "Workload no longer fits after processing another workload"
 OVERLAP = "Workload has overlapping preemption targets with another workload"
 OVERLAP_DEFERRED = OVERLAP + ", but will fit after these preemptions complete"
 PENDING_PREEMPTION = "Pending the preemption of {} workload(s)"
 FITS_LATER = "Workload will fit after preemptions for other workloads complete"
+PENDING_MIGRATION = "Pending the migration of 1 workload(s)"
+BETTER_VARIANT = "A more favorable variant is already admitted"
+BELOW_ACCEPTABLE = "Target flavor is below LastAcceptableFlavorName"
 WAITING_FOR_PODS_READY = "waiting for all admitted workloads to be in PodsReady condition"
 
 
@@ -147,6 +151,11 @@ class Cycle:
     def _process(self, entry: Entry) -> None:
         """The steps of §5.6 for one entry, in their order."""
         assert entry.queue is not None
+        sibling = self._standing_sibling(entry)
+        if sibling is not None and (kept := _why_sibling_stays(entry.queue.spec, sibling, entry.info)):
+            entry.status = Status.SKIPPED
+            entry.refuse(Reason.PENDING_EVALUATION, kept)
+            return
         fits = self._refresh(entry)
         assignment = entry.assignment
         assert assignment is not None
@@ -190,6 +199,8 @@ class Cycle:
         if mode is Mode.PREEMPT:
             self.seats.promise(entry.queue.node, assignment.usage, assignment.places)
             self._preempt(entry, assignment)
+        elif sibling is not None:
+            self._migrate(entry, assignment, sibling)
         else:
             self._admit(entry, assignment)
 
@@ -360,6 +371,28 @@ class Cycle:
             Evict(entry.info.key, workload, Reason.NODE_FAILURES, message, failed_message=assignment.message())
         )
 
+    def _standing_sibling(self, entry: Entry) -> Info | None:
+        """The variant of the same parent that holds quota (§15)."""
+        parent = parent_of(entry.info.workload) if self.features[Gate.CONCURRENT_ADMISSION] else None
+        if parent is None or entry.queue is None or entry.is_second_pass:
+            return None
+        held = sorted(entry.queue.workloads.values(), key=lambda info: info.key)
+        return next((info for info in held if (ref := parent_of(info.workload)) and ref.uid == parent.uid), None)
+
+    def _migrate(self, entry: Entry, assignment: Assignment, sibling: Info) -> None:
+        """The variant fits in a better flavor than the one that has quota: that one goes first (§5.6 m, §15)."""
+        entry.status = Status.SKIPPED
+        told = assignment.message()
+        message = f"{told}. {PENDING_MIGRATION}" if told else PENDING_MIGRATION
+        entry.refuse(Reason.WAITING_FOR_PREEMPTED_WORKLOADS, message, RequeueReason.PENDING_MIGRATION)
+        entry.pending.progress = None
+        if sibling.is_evicted:
+            return
+        why = f"Evicted to accommodate a workload (UID: {entry.info.uid}) due to migration to more favorable resource flavor"
+        self.decisions.append(
+            Evict(sibling.key, sibling.workload, Reason.FLAVOR_MIGRATION, why, failed_message=entry.message)
+        )
+
     def _admit(self, entry: Entry, assignment: Assignment) -> None:
         assert entry.queue is not None
         entry.status = Status.ASSUMED
@@ -444,6 +477,14 @@ def required_checks(
             if not flavors or (covered <= set(flavors) if chosen is None else bool(chosen & set(flavors)))
         )
     )
+
+
+def _why_sibling_stays(queue: ClusterQueue, sibling: Info, info: Info) -> str:
+    """Why a variant does not take the place of the one that has quota; empty if it may (§5.6 a, §15)."""
+    flavor = rank(queue, flavor_of(info.workload))
+    if rank(queue, flavor_of(sibling.workload)) < flavor:
+        return BETTER_VARIANT
+    return BELOW_ACCEPTABLE if flavor > last_acceptable(queue) else ""
 
 
 def pending_decision(entry: Entry) -> Pending:

@@ -92,6 +92,7 @@ class Info(msgspec.Struct, frozen=True, eq=False):
         reserved_at: when `QuotaReserved` turned true; 0 while pending.
         equivalence: the scheduling-equivalence hash, or `UNKNOWN_HASH`.
         fault: message of the §4.5 rule that it breaks, or None.
+        tie: what orders it among Workloads of one age, if not its uid.
     """
 
     key: ObjectKey
@@ -108,6 +109,7 @@ class Info(msgspec.Struct, frozen=True, eq=False):
     fault: str | None = None
     is_evicted: bool = False
     is_admitted: bool = False
+    tie: str = ""
 
     @property
     def priority(self) -> int:

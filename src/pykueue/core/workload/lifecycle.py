@@ -72,6 +72,12 @@ def has_closed_gate(workload: Workload, features: Features) -> bool:
     """Whether a preemption gate keeps the Workload from preempting (§5.6 f)."""
     if not (features[Gate.CONCURRENT_ADMISSION] or features[Gate.MULTIKUEUE_ORCHESTRATED_PREEMPTION]):
         return False
+    return _is_gated(workload)
+
+
+def _is_gated(workload: Workload) -> bool:
+    if not workload.spec.preemption_gates:
+        return False
     is_open = {gate.name for gate in workload.status.preemption_gates if gate.position == "Open"}
     return any(gate.name not in is_open for gate in workload.spec.preemption_gates)
 
@@ -118,7 +124,7 @@ def reactivation_state(workload: Workload) -> tuple[Any, ...]:
         _essence(workload.condition(WorkloadCondition.EVICTED)),
         _essence(workload.condition(WorkloadCondition.REQUEUED)),
         waits_for_replacement(workload),
-        tuple(gate.name for gate in status.preemption_gates if gate.position != "Open"),
+        _is_gated(workload),
     )
 
 

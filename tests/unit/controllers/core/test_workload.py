@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from pykueue.api.commands import Command, Emit
 from pykueue.api.configuration.types import (
     ObjectRetentionPolicies,
     RequeuingStrategy,
     WaitForPodsReady,
     WorkloadRetention,
 )
+from pykueue.api.errors import Conflict
 from pykueue.api.instant import SECOND_US, format_time
 from pykueue.api.kinds import CLUSTER_QUEUE, JOB, LOCAL_QUEUE, RESOURCE_FLAVOR, WORKLOAD
 from pykueue.core.features import Gate
@@ -593,6 +595,41 @@ def test_a_preempted_job_goes_back_at_once() -> None:
     assert any(
         event.startswith("Normal PreemptedWorkload: Preempted workload ns/") for event in world.events_of("urgent")
     )
+
+
+class Conflicting(ProductWorld):
+    """A world in which the first evictions meet somebody else's write."""
+
+    conflicts = 0
+
+    def _perform(self, token: int, commands: tuple[Command, ...]) -> None:
+        evicts = any(isinstance(c, Emit) and c.reason == "EvictedDueToPreempted" for c in commands)
+        if evicts and self.conflicts:
+            self.conflicts -= 1
+            self.change(WORKLOAD, "low", metadata={"labels": {"written": str(self.conflicts)}})
+            self._controller.finished(token, Conflict("the object has been modified"), self.now)
+            return
+        super()._perform(token, commands)
+
+
+@pytest.mark.parametrize("conflicts", [0, 3])
+def test_an_eviction_is_tried_again_on_a_conflict(conflicts: int) -> None:
+    """PR-32: the victim changed meanwhile; it is evicted as it is now, and what was written of it stays."""
+    world = Conflicting()
+    world.queue("cq", "default:1", preemption={"withinClusterQueue": "LowerPriority"})
+    world.submit("low", "cq", priority=-1)
+    world.settle(2)
+    world.conflicts = conflicts
+    world.submit("w", "cq")
+    world.settle(2)
+    preempted = world.condition("low", "Preempted")
+    assert preempted is not None
+    assert preempted[1] == "InClusterQueue"
+    assert world.events_of("low").count(f"Normal EvictedDueToPreempted: {preempted[2]}") == 1
+    stats = world.workload("low").status.scheduling_stats
+    assert stats is not None
+    assert [(e.reason, e.count) for e in stats.evictions] == [("Preempted", 1)]
+    assert world.workload("low").metadata.labels == ({"written": "0"} if conflicts else {})
 
 
 # --- queues ----------------------------------------------------------------------------------------------------------

@@ -419,6 +419,20 @@ def test_a_prebuilt_workload_that_does_not_fit_ends() -> None:
     world.assert_settled()
 
 
+def test_a_prebuilt_workload_without_the_defaults_of_the_server_ends() -> None:
+    """What the API server fills in of a Job's template must be in the Workload's, or they differ."""
+    world = JobWorld()
+    make_prebuilt(world)
+    job = make_job(labels={K + "prebuilt-workload-name": "made"})
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["imagePullPolicy"] = "IfNotPresent"
+    world.admit_object(JOB, job)
+    world.settle()
+    want = ("True", "OutOfSync", "The prebuilt workload is out of sync with its user job")
+    assert world.condition("made", "Finished") == want
+    assert world.get(JOB, "job")["spec"]["suspend"] is True
+
+
 def test_a_prebuilt_workload_of_another_job_is_not_touched() -> None:
     """G19: as if there were none."""
     world = JobWorld()

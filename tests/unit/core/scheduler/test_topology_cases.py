@@ -544,3 +544,24 @@ def test_alpha_gates_reach_the_placement() -> None:
         world = world_of(drawing, Features({Gate.TAS_RESPECT_NODE_AFFINITY_PREFERRED: is_on}))
         submit(world, "w", pod_set("one", 1, spec={"affinity": {"nodeAffinity": preferred}}, preferred=RACK))
         assert placed(world) == {"w": {"one": {host: 1}}}
+
+
+def test_fewer_pods_where_places_are_missing() -> None:
+    """PA-06: a node for one, a Workload for at least one."""
+    world = world_of(hosts(x1="1"))
+    submit(world, "w", pod_set("main", 5, required=HOST) | {"minCount": 1})
+    assert placed(world) == {"w": {"main": {"x1": 1}}}
+
+
+def test_fewer_pods_and_a_victim() -> None:
+    """PA-07: four on one node cannot be, three can once the less important one has left it."""
+    world = world_of(hosts(x1="3", y1="5"), queue=False)
+    for name in ("A", "B"):
+        world.queue(name, "tas-default:4", "co", RWC="L")
+    standing(world, "a1", "A", pod_set("one", 5, required=HOST), {"y1": 5}, priority=3)
+    standing(world, "a2", "A", pod_set("one", 3, required=HOST), {"x1": 3}, priority=2)
+    submit(world, "w", pod_set("main", 4, required=HOST) | {"minCount": 3}, queue="B", priority=3)
+    assert victims(world.cycle()) == {"a2": "InCohortReclamation"}
+    world.delete("a2")
+    (result, *_) = world.settle()
+    assert places(admits(result)["w"].admission) == {"main": {"x1": 3}}

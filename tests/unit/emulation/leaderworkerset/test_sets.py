@@ -56,6 +56,18 @@ def test_quantities_become_text(cluster: Cluster) -> None:
     assert stored["metadata"]["labels"] == {"requests": "1024Mi"}
 
 
+def test_workers_that_the_server_refuses(cluster: Cluster) -> None:
+    """GPUs are asked for with a limit; without one the leader runs, its workers are never made, and it is said why."""
+    made = lws(replicas=1)
+    group = made["spec"]["leaderWorkerTemplate"]
+    group["workerTemplate"]["spec"]["containers"][0]["resources"] = {"requests": {"nvidia.com/gpu": "1"}}
+    cluster.create(LEADER_WORKER_SET, made)
+    cluster.advance(10)
+    assert list(phases(cluster)) == ["llama-0"]
+    assert cluster.errors
+    assert all("Limit must be set for non overcommitable resources" in error for error in cluster.errors)
+
+
 def test_zero_is_an_absent_count(cluster: Cluster) -> None:
     """A count of zero is not in the status, not even after there was one."""
     cluster.create(LEADER_WORKER_SET, lws())

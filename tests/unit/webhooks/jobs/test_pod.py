@@ -148,6 +148,7 @@ def test_changes() -> None:
     )
     gated = default(other)
     assert faults(gated, default(make_pod("p", labels=QUEUED))) == ""
+    assert faults(make_pod("p", labels=QUEUED), make_pod("p", labels=QUEUED | {K + "managed": "true"})) == ""
 
 
 def test_marks_and_start_in_one_patch() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pykueue.api.errors import join_field_errors
-from pykueue.core.features import Features
+from pykueue.core.features import Features, Gate
 from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Indexer
 from pykueue.webhooks.kueue.clusterqueue import ClusterQueueWebhook, CohortWebhook
@@ -90,6 +90,58 @@ def test_an_old_check_for_a_flavor_that_left_is_tolerated_on_update() -> None:
     """A check whose flavors did not change is not validated again while the set of flavors stays."""
     spec = make_spec(admissionChecksStrategy={"admissionChecks": [{"name": "a", "onFlavors": ["zz"]}]})
     check(ClusterQueueWebhook(Features()), spec, "", old=spec)
+
+
+def concurrent(mode: str = "TryPreferredFlavors", last: str = "") -> dict[str, Any]:
+    migration: dict[str, Any] = {"mode": mode}
+    if last:
+        migration["constraints"] = {"lastAcceptableFlavorName": last}
+    return {"concurrentAdmissionPolicy": {"migration": migration}}
+
+
+NOT_STRICT = "StrictFIFO queueing strategy cannot be used when ConcurrentAdmissionPolicy is defined"
+MIGRATION = "spec.concurrentAdmissionPolicy.migration.constraints"
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        (make_spec(**concurrent(last="f")), ""),
+        (
+            make_spec(queueingStrategy="StrictFIFO", **concurrent()),
+            f'spec.queueingStrategy: Invalid value: "StrictFIFO": {NOT_STRICT}',
+        ),
+        (
+            make_spec(**concurrent("RetainFirstAdmission", "f")),
+            f'{MIGRATION}: Forbidden: may only be set when migration.mode is "TryPreferredFlavors" (got "RetainFirstAdmission")',
+        ),
+        (
+            make_spec(**concurrent(last="x")),
+            f'{MIGRATION}.lastAcceptableFlavorName: Invalid value: "x": must be one of the flavors defined in the ClusterQueue: [f]',
+        ),
+        (
+            {"resourceGroups": [], **concurrent()},
+            "spec.resourceGroups: Invalid value: []: must have exactly one ResourceGroup when ConcurrentAdmissionPolicy is defined",
+        ),
+    ],
+    ids=["fine", "a strict queue", "constraints of another mode", "an unknown flavor", "no resource group"],
+)
+def test_concurrent_admission_behind_its_gate(spec: dict[str, Any], want: str) -> None:
+    """With the gate a policy must be one that can be followed; without it nobody looks."""
+    check(ClusterQueueWebhook(Features({Gate.CONCURRENT_ADMISSION: True})), spec, want)
+    check(ClusterQueueWebhook(Features()), spec, "")
+
+
+def test_concurrent_admission_has_at_most_sixteen_flavors() -> None:
+    """One variant for each of them waits at a time."""
+    (group,) = make_spec()["resourceGroups"]
+    (flavor,) = group["flavors"]
+    groups = [{**group, "flavors": [flavor | {"name": f"f{n}"} for n in range(17)]}]
+    obj = {"metadata": {"name": "q"}, "spec": {"resourceGroups": groups, **concurrent()}}
+    webhook = ClusterQueueWebhook(Features({Gate.CONCURRENT_ADMISSION: True}))
+    (fault,) = webhook.validate(AdmissionRequest(Operation.CREATE, webhook.kind, "", "q", obj, None), Indexer())
+    want = "cannot have more than 16 resource flavors in the ResourceGroup when ConcurrentAdmissionPolicy is defined"
+    assert str(fault).endswith(want)
 
 
 def test_the_concurrent_admission_policy_never_changes() -> None:
