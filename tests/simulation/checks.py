@@ -274,8 +274,11 @@ def _faults_of_waiting(cluster: SimulatedCluster, workloads: Mapping[str, Obj]) 
         if any(other in waiting for other in cohort_of(cluster, name) - {name}):
             # What waits for a preemption that is not possible yet reserves its queue's own quota: the others cannot borrow it.
             free = min(free, _free(workloads, [queues[name]]))
+        head = min(wanting, key=_rank)
+        if not (objects.condition(head, "QuotaReserved") or {}).get("message"):
+            yield f"Workload {objects.name(head)} is the first in {name}, and nobody told it why it waits"
         if queues[name]["spec"]["queueingStrategy"] == "StrictFIFO":
-            wanting = [min(wanting, key=_rank)]  # the others wait for it
+            wanting = [head]  # the others wait for it
         for workload in wanting:
             if requested(workload) <= free:
                 yield (

@@ -209,6 +209,19 @@ def test_one_word_at_a_time_on_a_workload_that_waits() -> None:
     assert "(11) > maximum capacity (9)" in status_of(commands)["conditions"][0]["message"]
 
 
+def test_a_word_that_could_not_be_written_is_said_again() -> None:
+    """Nobody decides anew about a Workload that is parked, so its reason must not be lost; of one that is gone nothing is said."""
+    stage = plain()
+    stage.put(kinds.WORKLOAD, waiting("big", "10"))
+    [(token, commands)] = stage.turn()
+    stage.fails(token, Conflict("changed"))
+    [(again, repeated)] = stage.turn()
+    said, once_more = (status_of(c)["conditions"][0]["message"] for c in (commands, repeated))
+    assert said == once_more != ""
+    stage.fails(again, NotFound("gone"))
+    assert stage.turn() == []
+
+
 def test_cycles_wait_while_many_decisions_are_being_written() -> None:
     """A burst is admitted as fast as it is written."""
     stage = plain()
