@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt lint types layers demo sim storm bench-core
+.PHONY: help setup test check fmt lint types layers demo sim storm bench-core bench-tas
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -52,3 +52,6 @@ layers: $(STAMP) ## the import contract
 
 bench-core: $(STAMP) ## what a decision costs, and how it grows
 	$(BIN)/python bench/core.py
+
+bench-tas: $(STAMP) ## what a placement and a search for victims cost on many nodes
+	$(BIN)/python bench/tas.py

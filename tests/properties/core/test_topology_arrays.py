@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pykueue.api.conversion.topology import Domain
@@ -21,6 +21,7 @@ from pykueue.core.tas import place as placing
 from pykueue.core.tas.capacity import room_of
 from pykueue.core.tas.demand import PodDemand, demand_of_pod
 from pykueue.core.tas.ledger import Ledger, Places
+from pykueue.core.tas.outlook import Outlook
 from pykueue.core.tas.place import Placement, make_placer
 from pykueue.core.tas.request import Layout, resolve
 from pykueue.core.tas.topology import NodeBook
@@ -225,3 +226,42 @@ def as_if_large() -> Iterator[None]:
 def test_shortcuts_of_large_trees_change_nothing(requested: list[Any], steps: list[Event]) -> None:
     """Sorting only what can be taken, and counting only what changed."""
     live(requested, steps)
+
+
+holds = st.lists(
+    st.tuples(st.dictionaries(hosts, st.integers(1, 3), min_size=1, max_size=3), st.integers(0, 2)), max_size=8
+)
+
+
+@settings(max_examples=300)
+@given(requests(), st.integers(0, 3), st.booleans(), holds, st.lists(st.integers(0, 7), max_size=24))
+def test_bounds_answer_like_counting(
+    asked: tuple[TopologyRequest | None, int], cpu: int, only_a: bool, held: list[Any], toggled: list[int]
+) -> None:
+    """Workloads are thought away and put back in any order; each time the answer is that of the twin."""
+    request, count = asked
+    layout = resolve(TREES[0], request)
+    assume(isinstance(layout, Layout) and not layout.inner and held)
+    assert isinstance(layout, Layout)
+    life = Life([])
+    for i, (spread, amount) in enumerate(held):
+        life.hold((i, spread, amount))
+    workers = demand(count, cpu, only_a=only_a)
+    tree = life.book.tree(TREES[0], {})
+    room, blank = room_of(tree, life.ledger, "f"), room_of(tree, life.ledger.blank, "f")
+    placer = make_placer("t", room, layout, workers, None, is_mixed=True)
+    assert not isinstance(placer, str)
+    outlook = Outlook(placer, room, blank.counts(layout, workers, None))
+    whole = dict(life.held)
+    with life.ledger.trial():
+        for i in (n % len(held) for n in toggled):
+            key = ObjectKey("ns", f"w{i}")
+            if i in life.held:
+                del life.held[i]
+                life.ledger.lift(key)
+            else:
+                life.held[i] = whole[i]
+                life.ledger.put_back(key)
+            left = life.left(TREES[0], [], only_a=only_a)
+            want = place_slowly(left, layout, count, workers.per_pod, None, is_mixed=True)
+            assert outlook.fits() == (not isinstance(want, int))

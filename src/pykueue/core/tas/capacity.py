@@ -12,11 +12,10 @@ Source: tas.md §4.1, §4.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pykueue.core.resources import MINIMUM, UNLIMITED
 from pykueue.core.tas.changes import Changes, Recent
 from pykueue.core.tas.counts import Counts
 from pykueue.core.tas.demand import PodDemand
@@ -25,6 +24,8 @@ from pykueue.core.tas.request import Layout
 from pykueue.core.tas.tree import Ints, Tree
 
 _COUNTS_MAX = 32
+_MOST = 1 << 62
+"""The largest amount, and debt, that arrays know."""
 
 
 class Room:
@@ -32,6 +33,8 @@ class Room:
 
     Attributes:
         tree: whose leaves.
+        ledger: what is held.
+        flavor: that the leaves are entered under there.
         left: [resource][leaf], amounts; negative where more is held than there is.
         changes: leaves whose amounts, or nodes, changed.
     """
@@ -39,30 +42,48 @@ class Room:
     def __init__(self, tree: Tree, ledger: Ledger, flavor: str) -> None:
         self.tree = tree
         self.left: Ints = np.zeros((len(tree.resources), len(tree.nodes)), dtype=np.int64)
+        self._free = self.left.copy()
         self.changes: Changes[int] = Changes()
-        self._ledger = ledger
-        self._flavor = flavor
+        self.ledger = ledger
+        self.flavor = flavor
         self._seen_tree = self._seen_ledger = -1
         self._counts: Recent[tuple[object, ...], Counts] = Recent(_COUNTS_MAX)
 
     def refresh(self) -> None:
         """Catch up with the tree and the ledger."""
-        tree, ledger = self.tree.changes, self._ledger.changes
-        if self._seen_tree == tree.end and self._seen_ledger == ledger.end:
+        tree, changes = self.tree, self.ledger.changes
+        if self._seen_tree == tree.changes.end and self._seen_ledger == changes.end:
             return
-        leaves, spots = tree.since(self._seen_tree), ledger.since(self._seen_ledger)
-        self._seen_tree, self._seen_ledger = tree.end, ledger.end
+        leaves, spots = tree.changes.since(self._seen_tree), changes.since(self._seen_ledger)
+        self._seen_tree, self._seen_ledger = tree.changes.end, changes.end
         if leaves is None or spots is None:
-            self._fill(range(len(self.tree.nodes)))
-            return
-        dirty = dict.fromkeys(leaves)
-        leaf_of = self.tree.leaf_of
-        for flavor, values in spots:
-            if flavor == self._flavor:
-                leaf = leaf_of.get(values)
+            leaves, spots = list(range(len(tree.nodes))), []
+        flavor, leaf_of, stored = self.flavor, tree.leaf_of, tree.stored
+        dirty = {leaf: Spot(flavor, stored[leaf]) for leaf in leaves}
+        if dirty:
+            which = list(dirty)
+            self._free[:, which] = self._array([tree.free[leaf] for leaf in which])
+        for spot in spots:
+            if spot[0] == flavor:
+                leaf = leaf_of.get(spot[1])
                 if leaf is not None:
-                    dirty[leaf] = None
-        self._fill(dirty)
+                    dirty[leaf] = spot
+        if dirty:
+            which = list(dirty)
+            held_in = self.ledger.held
+            self.left[:, which] = self._free[:, which] - self._array([held_in(spot) for spot in dirty.values()])
+            self.changes.note(*which)
+
+    def _array(self, columns: Sequence[Mapping[str, int]]) -> Ints:
+        """[resource][column] of exact amounts, as far as two of them can be subtracted."""
+        names = self.tree.resources
+        rows = [[column.get(name, 0) for name in names] for column in columns]
+        try:
+            found = np.array(rows, dtype=np.int64)
+        except OverflowError:
+            found = np.array([[max(-_MOST, min(amount, _MOST)) for amount in row] for row in rows], dtype=np.int64)
+        np.maximum(found, -_MOST, out=found)
+        return np.minimum(found, _MOST, out=found).T
 
     def holds(self, places: Places) -> bool:
         """Whether each of the domains has room for its pods."""
@@ -96,18 +117,6 @@ class Room:
             found = self._counts.get(key, lambda: Counts(self, layout, workers, leader))
         found.refresh()
         return found
-
-    def _fill(self, leaves: Iterable[int]) -> None:
-        tree, held_in, note = self.tree, self._ledger.held, self.changes.note
-        names, flavor, stored, free_of = tree.resources, self._flavor, tree.stored, tree.free
-        for leaf in leaves:
-            held, free = held_in(Spot(flavor, stored[leaf])), free_of[leaf]
-            column = [free.get(name, 0) - held.get(name, 0) for name in names]
-            try:
-                self.left[:, leaf] = column
-            except OverflowError:
-                self.left[:, leaf] = [max(MINIMUM, min(amount, UNLIMITED)) for amount in column]
-            note(leaf)
 
 
 def room_of(tree: Tree, ledger: Ledger, flavor: str) -> Room:

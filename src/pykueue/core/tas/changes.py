@@ -31,14 +31,14 @@ class Changes(Generic[T]):
         """Where the next change will be."""
         return self._first + len(self._items)
 
-    def note(self, item: T) -> None:
-        """Something happened to this."""
-        items = self._items
-        items.append(item)
-        if len(items) > _KEPT_MAX:
-            half = _KEPT_MAX // 2
-            del items[:half]
-            self._first += half
+    def note(self, *items: T) -> None:
+        """Something happened to these."""
+        known = self._items
+        known += items
+        if len(known) > _KEPT_MAX:
+            n_forgotten = len(known) - _KEPT_MAX // 2
+            del known[:n_forgotten]
+            self._first += n_forgotten
 
     def since(self, position: int) -> list[T] | None:
         """Changes from a former `end` on, perhaps one several times; None if they are forgotten."""

@@ -80,6 +80,7 @@ class Counts:
         slices: whole slices, on the slice level and above; 0 below.
         slices_beside_leader: the same beside a leader.
         leaders: 1 where a leader fits.
+        seen: where it stopped reading the room's changes; -1 before the first count.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Counts:
             self._inside = np.zeros(len(tree.nodes), dtype=np.bool_)
             for leaves in inside:
                 self._inside[leaves.start : leaves.stop] = True
-        self._seen = -1
+        self.seen = -1
         empty = [np.zeros(len(paths), dtype=np.int64) for paths in tree.paths]
         self.pods = [array.copy() for array in empty]
         self.pods_beside_leader = [array.copy() for array in empty] if leader is not None else self.pods
@@ -122,10 +123,10 @@ class Counts:
         """Catch up with the room."""
         self._room.refresh()
         changes = self._room.changes
-        if self._seen == changes.end:
+        if self.seen == changes.end:
             return
-        dirty = changes.since(self._seen)
-        self._seen = changes.end
+        dirty = changes.since(self.seen)
+        self.seen = changes.end
         if dirty is not None:
             leaves = sorted(set(dirty))
             if len(leaves) * _PART <= len(self.tree.nodes):

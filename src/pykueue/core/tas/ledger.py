@@ -58,6 +58,14 @@ class Places:
         return msgspec.convert({"levels": self.levels, "slices": slices}, TopologyAssignment)
 
 
+class _Part(NamedTuple):
+    """The places of one pod set, as they are entered."""
+
+    spots: list[Spot]
+    n_pods: list[int]
+    per_pod: list[tuple[str, int]]
+
+
 class Ledger:
     """Amounts held, by spot.
 
@@ -70,8 +78,8 @@ class Ledger:
         self._shares_hosts = shares_hosts
         self._blank: Ledger | None = None
         self._held: dict[Spot, dict[str, int]] = {}
-        self._by_workload: dict[ObjectKey, Sequence[Places]] = {}
-        self._notes: list[tuple[Sequence[Places], int]] | None = None
+        self._by_workload: dict[ObjectKey, tuple[Sequence[Places], list[_Part]]] = {}
+        self._notes: list[tuple[list[_Part], int]] | None = None
 
     @property
     def blank(self) -> Ledger:
@@ -91,65 +99,88 @@ class Ledger:
 
     def of(self, key: ObjectKey) -> Sequence[Places]:
         """What a counted Workload holds."""
-        return self._by_workload.get(key, ())
+        found = self._by_workload.get(key)
+        return found[0] if found is not None else ()
 
     def holders(self) -> Iterable[tuple[ObjectKey, Sequence[Places]]]:
         """What every counted Workload holds; not what is only tried."""
-        return self._by_workload.items()
+        return ((key, places) for key, (places, _) in self._by_workload.items())
 
     def hold(self, key: ObjectKey, places: Sequence[Places]) -> None:
         """Count a Workload; instead of what it held."""
         self.release(key)
         if places:
-            self._by_workload[key] = places
-            self.add(places)
+            parts = self._parts(places)
+            self._by_workload[key] = (places, parts)
+            self._shift(parts, 1)
 
     def release(self, key: ObjectKey) -> bool:
         """Count a Workload no more; whether it held anything."""
-        places = self._by_workload.pop(key, None)
-        if places is not None:
-            self.remove(places)
-        return places is not None
+        found = self._by_workload.pop(key, None)
+        if found is not None:
+            self._shift(found[1], -1)
+        return found is not None
+
+    def lift(self, key: ObjectKey) -> None:
+        """Take away what a counted Workload holds; for trials."""
+        found = self._by_workload.get(key)
+        if found is not None:
+            self._shift(found[1], -1)
+
+    def put_back(self, key: ObjectKey) -> None:
+        """Undo `lift`; for trials."""
+        found = self._by_workload.get(key)
+        if found is not None:
+            self._shift(found[1], 1)
 
     def add(self, places: Sequence[Places]) -> None:
         """Hold these; noted inside a trial."""
-        self._shift(places, 1)
+        self._shift(self._parts(places), 1)
 
     def remove(self, places: Sequence[Places]) -> None:
         """Hold these no more; noted inside a trial."""
-        self._shift(places, -1)
+        self._shift(self._parts(places), -1)
 
     @contextmanager
     def trial(self) -> Iterator[None]:
-        """Undo at the end of the block every `add` and `remove` made in it. Trials nest."""
+        """Undo at the end of the block every change made in it. Trials nest."""
         outer = self._notes
-        notes: list[tuple[Sequence[Places], int]] = []
+        notes: list[tuple[list[_Part], int]] = []
         self._notes = notes
         try:
             yield
         finally:
             self._notes = None
-            for places, sign in reversed(notes):
-                self._shift(places, -sign)
+            for parts, sign in reversed(notes):
+                self._shift(parts, -sign)
             self._notes = outer
 
-    def _shift(self, places: Sequence[Places], sign: int) -> None:
-        if self._notes is not None and places:
-            self._notes.append((places, sign))
+    def _parts(self, places: Sequence[Places]) -> list[_Part]:
+        found = []
         for part in places:
             flavor = self.spot(part.flavor, part.levels, ()).flavor
-            for domain in part.domains:
-                spot = Spot(flavor, domain.values)
-                self.changes.note(spot)
-                held = self._held.setdefault(spot, {})
-                for name, amount in part.per_pod.items():
-                    left = held.get(name, 0) + sign * amount * domain.n_pods
+            spots = [Spot(flavor, domain.values) for domain in part.domains]
+            found.append(_Part(spots, [domain.n_pods for domain in part.domains], list(part.per_pod.items())))
+        return found
+
+    def _shift(self, parts: list[_Part], sign: int) -> None:
+        if self._notes is not None and parts:
+            self._notes.append((parts, sign))
+        known = self._held
+        for spots, n_pods, per_pod in parts:
+            self.changes.note(*spots)
+            for spot, n in zip(spots, n_pods, strict=True):
+                held = known.get(spot)
+                if held is None:
+                    held = known[spot] = {}
+                for name, amount in per_pod:
+                    left = held.get(name, 0) + sign * n * amount
                     if left:
                         held[name] = left
                     else:
                         held.pop(name, None)
                 if not held:
-                    del self._held[spot]
+                    del known[spot]
 
 
 def places_of(workload: Workload, has_topology: Callable[[str], bool]) -> list[Places]:

@@ -222,7 +222,7 @@ class Placer:
         """Whether there is a placement now."""
         self.counts.refresh()
         if self.has_leader:
-            return not isinstance(self._search(), int)
+            return not isinstance(self.run(), str)
         if not self.tree.n_live:
             return False
         slices = self.counts.slices[self.layout.main]
@@ -407,17 +407,18 @@ class Placer:
 
     def _choose(self, level: int, domains: Ints, needed: int) -> Shares | None:
         """`take` without a leader, among ascending domains of the slices' level or above."""
-        units = self.counts.slices[level][domains]
+        slices, pods = self.counts.slices[level], self.counts.pods[level]
         if len(domains) <= _WIDE or self._scores is not None:
+            units = slices[domains]
             order = self._sorted(level, domains)
             liked = self._scores[level][domains][order] if self._scores is not None else None
             found = _fill(order, units[order], needed, is_best_fit=self.is_best_fit, liked=liked)
             return None if found is None else Shares(domains[found.domains], found.units)
-        if not self.is_best_fit:
-            # Those that take nothing come first in the order, and get nothing.
-            domains, units = domains[units > 0], units[units > 0]
-        pods = self.counts.pods[level][domains]
-        first = _front(-units if self.is_best_fit else units, pods, needed)
+        # Those that take nothing get nothing, wherever they are in the order.
+        domains = np.flatnonzero(slices) if len(domains) == len(slices) else domains[slices[domains] > 0]
+        units = slices[domains]
+        pods = units if slices is pods else pods[domains]
+        first = _front(-units if self.is_best_fit else units, None if pods is units else pods, needed)
         found = _fill(first, units[first], needed, is_best_fit=False)
         if found is None:
             return None
@@ -477,17 +478,18 @@ def _fill(order: Ints, units: Ints, needed: int, *, is_best_fit: bool, liked: In
     return Shares(domains, taken)
 
 
-def _front(key: Ints, pods: Ints, n_first: int) -> Ints:
-    """Positions of the `n_first` least by key, then pods, then position, in that order; perhaps of more."""
+def _front(key: Ints, pods: Ints | None, n_first: int) -> Ints:
+    """Positions of the `n_first` least by key, then pods (None: the same as by key), then position, in that order; perhaps of more."""
     n = len(key)
     if n == 0:
         return np.arange(0)
     key = key - key.min()
-    n_bits, pods_bits = n.bit_length(), int(pods.max()).bit_length()
+    n_bits, pods_bits = n.bit_length(), int(pods.max()).bit_length() if pods is not None else 0
     if int(key.max()).bit_length() + pods_bits + n_bits > 62:
-        order: Ints = np.lexsort((pods, key))
+        order: Ints = np.lexsort((key,) if pods is None else (pods, key))
         return order
-    packed = (key << (pods_bits + n_bits)) | (pods << n_bits) | np.arange(n)
+    packed = (key << pods_bits | pods if pods is not None else key) << n_bits
+    packed |= np.arange(n)
     if 4 * n_first < n:
         packed = np.partition(packed, n_first)[:n_first]
     packed.sort()

@@ -39,6 +39,7 @@ from pykueue.core.workload.requests import pod_requests
 
 if TYPE_CHECKING:
     from pykueue.core.tas.capacity import Room
+    from pykueue.core.tas.outlook import Outlook
     from pykueue.core.tas.place import Placer
     from pykueue.core.tas.tree import Tree
 
@@ -174,7 +175,19 @@ class NodeTopologies:
         if len(groups) != 1 or held:
             return lambda: not isinstance(self._place_groups(groups, held, ledger), _Fault)
         placer = self._placer(groups[0], ledger)
-        return (lambda: False) if isinstance(placer, _Fault) else placer.fits
+        if isinstance(placer, _Fault):
+            return lambda: False
+        return placer.fits if placer.has_leader or placer.layout.inner else self._outlook(groups[0], placer).fits
+
+    def _outlook(self, group: _Group, placer: Placer) -> Outlook:
+        """Answers of a placer that are mostly had without counting."""
+        from pykueue.core.tas.outlook import Outlook
+
+        ledger = self.cache.ledger
+        room, blank = self._room(group.flavor, ledger), self._room(group.flavor, ledger.blank)
+        assert room is not None
+        assert blank is not None
+        return Outlook(placer, room, blank.counts(placer.layout, group.workers, None))
 
     def place_beside(self, info: Info, assignment: Assignment) -> None:
         """Note the places that there are now, to reserve them; keeps the old ones if there are none (§8 step 4)."""

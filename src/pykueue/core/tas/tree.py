@@ -112,6 +112,13 @@ class Tree:
             domain = int(self.parents[k][domain])
         return domain
 
+    def ancestors(self, level: int) -> Ints:
+        """[leaf], the domain of a level that it is in."""
+        found: Ints = np.arange(len(self.nodes))
+        for k in range(len(self.levels) - 1, level, -1):
+            found = self.parents[k][found]
+        return found
+
     def eligibility(self, wishes: Wishes) -> Eligibility:
         """The leaves that pods with these wishes may use, up to date."""
         found = self._eligibilities.get(wishes.key, lambda: Eligibility(self, wishes))

@@ -92,18 +92,14 @@ class Demand(msgspec.Struct, frozen=True):
         node = self.node_of(candidate)
         for item, amount in candidate.usage.items():
             node.remove_usage(node.tree.number(item), amount)
-        places = self.cache.ledger.of(candidate.key)
-        if places:
-            self.cache.ledger.remove(places)
+        self.cache.ledger.lift(candidate.key)
 
     def restore(self, candidate: Info) -> None:
         """Put a candidate's usage back; call it inside a trial."""
         node = self.node_of(candidate)
         for item, amount in candidate.usage.items():
             node.add_usage(node.tree.number(item), amount)
-        places = self.cache.ledger.of(candidate.key)
-        if places:
-            self.cache.ledger.add(places)
+        self.cache.ledger.put_back(candidate.key)
 
     def node_of(self, candidate: Info) -> QuotaNode:
         """Leaf of a candidate's ClusterQueue."""
@@ -139,14 +135,14 @@ class Demand(msgspec.Struct, frozen=True):
 
 def fill_back(demand: Demand, targets: list[Target], *, may_borrow: bool) -> list[Target]:
     """Spare the victims that turn out not to be needed; the last one found always is (§8.5)."""
-    kept = list(targets)
-    for target in reversed(targets[:-1]):
-        demand.restore(target.info)
+    spared = set()
+    for i in range(len(targets) - 2, -1, -1):
+        demand.restore(targets[i].info)
         if demand.fits(may_borrow=may_borrow):
-            kept.remove(target)
+            spared.add(i)
         else:
-            demand.remove(target.info)
-    return kept
+            demand.remove(targets[i].info)
+    return [target for i, target in enumerate(targets) if i not in spared]
 
 
 def _holds(info: Info, items: Iterable[FlavorResource]) -> bool:
