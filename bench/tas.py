@@ -4,9 +4,9 @@
     tas.py [--only place,preempt,shape] [--json FILE] [--plots FOLDER]
 
 *place* finds places for 8, 64 and 512 pods of one GPU on nodes that are partly used, in trees of 4 levels with 4 resources, again and again
-while each placement is held: nothing but usage changes. Asked are a block that must hold all, a rack that is preferred, and any host; the
-figure of a size is the median of the slowest of the three. Noted too is the first placement after a node changed, and how long a tree takes
-to build.
+while each placement is held: nothing but usage changes. Asked are a block that must hold all and a rack that is preferred, of whose medians
+the slower one counts, and any hosts, which take up remains all over the tree. Noted too are a placement after a node changed, and how long
+a tree takes to build.
 
 *preempt* fills 2,000 nodes with 700 Workloads of low priority that lie anywhere, and lets one of high priority ask for all nodes of a rack. Hardly
 a rack is free of pods before nearly everybody is gone, so the one cycle that is measured thinks most candidates away one by one, looks for places
@@ -17,7 +17,7 @@ and Workloads of its baseline as pods in racks: required, preferred, and preferr
 
 One line of JSON at the end:
 
-    place_<pods>_on_<nodes>_ms     one placement, CPU
+    place_<pods>_on_<nodes>_ms     one placement, CPU; _anywhere if it is unconstrained
     place_8_on_<nodes>_node_ms     one placement after a node's labels or amounts changed
     tree_<nodes>_ms                building the tree and counting once
     preempt_700_on_2000_ms         the cycle, CPU; _fair with fair sharing

@@ -71,7 +71,10 @@ class Room:
         if dirty:
             which = list(dirty)
             held_in = self.ledger.held
-            self.left[:, which] = self._free[:, which] - self._array([held_in(spot) for spot in dirty.values()])
+            holding = {leaf: held for leaf, spot in dirty.items() if (held := held_in(spot))}
+            self.left[:, which] = self._free[:, which]
+            if holding:
+                self.left[:, list(holding)] -= self._array(list(holding.values()))
             self.changes.note(*which)
 
     def _array(self, columns: Sequence[Mapping[str, int]]) -> Ints:

@@ -234,10 +234,12 @@ def build_tree(levels: tuple[str, ...], nodes: Iterable[Node], foreign: Mapping[
     paths, parents, starts = _shape(leaves, len(levels))
     free = []
     for group in grouped:
-        total: Requests = {}
-        for node in group:
+        total: Requests = dict(group[0].allocatable)
+        for node in group[1:]:
             _add(total, node.allocatable, 1)
-            _add(total, foreign.get(node.name, {}), -1)
+        for node in group:
+            if node.name in foreign:
+                _add(total, foreign[node.name], -1)
         free.append(total)
     stored = [path[-1:] for path in leaves] if levels[-1:] == (HOSTNAME,) else leaves
     return Tree(
