@@ -24,10 +24,10 @@ from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import Pending, PendingQueue
 from pykueue.core.scheduler.assignment import Mode
 from pykueue.core.scheduler.cycle import Cycle
-from pykueue.core.scheduler.entry import Status
+from pykueue.core.scheduler.entry import Entry, Status
 from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import Admissibility
-from pykueue.core.workload.lifecycle import has_quota, is_finished, waits_for_replacement
+from pykueue.core.workload.lifecycle import has_quota, is_finished, second_pass_need, waits_for_replacement
 from pykueue.core.workload.requeue import backoff_until, is_backoff_over
 
 AHEAD_MAX = 10
@@ -71,7 +71,7 @@ def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> 
     )
     settled = _settled(workload, told)
     if settled is not None:
-        return settled
+        return _explain_places(workload, settled, scene)
     item = scene.waiting.get(workload.key) if scene.waiting is not None else None
     if facts.blocked is not None:
         rule, text = facts.blocked
@@ -82,6 +82,29 @@ def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> 
         return msgspec.structs.replace(told, state="Gated", reason=reason, message=message, wakes_on=(wakes_on,))
     is_parked = scene.waiting.is_parked(workload.key)
     return _explain_waiting(item, msgspec.structs.replace(told, state="Parked" if is_parked else "Pending"), scene)
+
+
+def _explain_places(workload: Workload, told: WorkloadExplanation, scene: Scene) -> WorkloadExplanation:
+    """Of a Workload that has quota and lacks places: what the next second pass would say (§3.8)."""
+    cycle = scene.make_cycle()
+    cache = cycle.nominator.cache
+    info = cache.workloads.get(workload.key)
+    nodes = [d.values[-1] for places in cache.ledger.of(workload.key) for d in places.domains]
+    queue = cache.queue(info.cluster_queue) if info is not None else None
+    if info is None or queue is None or second_pass_need(workload, nodes) is None or cache.is_delegating(queue):
+        return told
+    entry = Entry(info, Pending(info), queue, is_second_pass=True)
+    with cache.trial(queue.node.tree):
+        cycle.nominator.nominate(entry)
+    missing = entry.assignment.message() if entry.assignment is not None else entry.message
+    lost = ",".join(node.name for node in workload.status.unhealthy_nodes if node.name in nodes)
+    what = f"pods on {lost} need other places" if lost else "pods have no places yet"
+    return msgspec.structs.replace(
+        told,
+        reason=Reason.TOPOLOGY_PLACEMENT_FAILED.value if missing else Reason.PENDING_DELAYED_TOPOLOGY_REQUESTS.value,
+        message=f"{what}: {missing}" if missing else f"{what}; there is room for them",
+        wakes_on=("the next second pass of the scheduler, at most 30 s after the last",),
+    )
 
 
 def _explain_waiting(item: Pending, told: WorkloadExplanation, scene: Scene) -> WorkloadExplanation:

@@ -8,7 +8,10 @@ import pytest
 
 from pykueue.api.configuration.types import Configuration, WaitForPodsReady
 from pykueue.core.explain.facts import LastTried, WorkloadExplanation
+from support.nodes import HOST
 from support.world import World
+from unit.core.scheduler.test_second_pass_cases import answer, checked, reserve, run_on, world_of
+from unit.core.scheduler.test_topology_cases import pod_set
 
 
 def explain(world: World, name: str) -> WorkloadExplanation:
@@ -62,6 +65,30 @@ def test_one_that_has_quota() -> None:
     world.put(_with_status(world.workloads["w"], conditions=conditions))
     told = explain(world, "w")
     assert (told.state, told.wakes_on) == ("QuotaReserved", ("admission check prov, which is Pending",))
+
+
+def test_one_whose_pods_have_no_places() -> None:
+    """Quota is held and checks are ready: what the next second pass would find, or why it would not."""
+    missing = (
+        "pods have no places yet: couldn't assign flavors to pod set one: topology \"tas-single-level\" doesn't allow to "
+        'fit any of 1 pod(s). Total nodes: 2; excluded: resource "cpu": 2'
+    )
+    there_is_room = "pods have no places yet; there is room for them"
+    for cpu, want in (
+        ("1", ("PendingDelayedTopologyRequests", there_is_room)),
+        ("5", ("TopologyPlacementFailed", missing)),
+    ):
+        world = checked()
+        reserve(world, "w", pod_set("one", 1, cpu, required=HOST))
+        answer(world, "w")
+        told = explain(world, "w")
+        assert (told.state, told.reason, told.message) == ("QuotaReserved", *want)
+        assert told.wakes_on == ("the next second pass of the scheduler, at most 30 s after the last",)
+    world = world_of("x0")
+    run_on(world, "w", [pod_set("one", 1, "3", preferred=HOST)], {"one": {"x0": 1}}, "x0")
+    told = explain(world, "w")
+    assert (told.state, told.reason) == ("Admitted", "TopologyPlacementFailed")
+    assert told.message.startswith("pods on x0 need other places: couldn't assign flavors to pod set one: topology")
 
 
 @pytest.mark.parametrize(
