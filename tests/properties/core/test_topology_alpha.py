@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pykueue.api.conversion.topology import Domain
@@ -127,6 +127,7 @@ def test_likes_like_its_twin(
 
 @settings(max_examples=150)
 @given(hosts, requests(prefers=True), st.none() | st.integers(0, 4))
+@example([(0, 0, 2, 0), (0, 1, 0, 1), (0, 1, 0, 1), (0, 2, 2, 1)], (TopologyRequest(preferred=RACK), 1), None)
 def test_both_at_once(
     drawn: list[tuple[int, int, int, int]], asked: tuple[TopologyRequest, int], leader_cpu: int | None
 ) -> None:

@@ -351,12 +351,11 @@ def _least_surplus(
     """Exactly `n` domains that take what is needed, with the leader in one of them, and least beyond it.
 
     Of equal ones, the first that is reached when the domains are added in this order, each with the leader before without. For every number of domains and every sum, `reached`
-    keeps the domain that made it; so the choice is read off backwards. A sum beyond the need by more than one domain's slices is
-    never the least, for one domain could be spared.
+    keeps the domain that made it; so the choice is read off backwards.
 
-    Cost: domains × n × (needed + the most of one domain), as operations on arrays.
+    Cost: domains × n × the most that `n` of them take, as operations on arrays.
     """
-    size = needed + int(domains.slices.max(initial=0)) + 1
+    size = int(np.sort(domains.slices)[-n:].sum()) + 1
     start = len(domains.slices)
     reached = np.full((n + 1, 2, size), _NOBODY, dtype=np.int64)
     hosting = np.zeros(reached.shape, dtype=np.bool_)
