@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core import transitions
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.decisions import Admit, Preempt, Victim
+from pykueue.core.scheduler.preemption.loops import WINDOW_US
 from pykueue.core.tas.ledger import Ledger
 from pykueue.core.workload.lifecycle import has_quota
 from support.nodes import HOST, node
@@ -78,6 +80,10 @@ class Storm:
         """Of a victim by a preemptor, since that one was admitted, or one of them changed."""
         self.most = 0
         self.loops: list[str] = []
+        self.loops_on: list[str] = []
+        """Evictions in a loop that was told already."""
+        self.cut: dict[tuple[str, str], Instant] = {}
+        """Preemptor and victim of each loop, and when it was told."""
         self._later: list[tuple[Instant, int, Callable[[], None]]] = []
         self._n = 0
         self._plant()
@@ -182,6 +188,9 @@ class Storm:
         if not present.is_true(WorkloadCondition.EVICTED):
             self.evictions[preemptor, name] += 1
             self.most = max(self.most, self.evictions[preemptor, name])
+            cut = self.cut.get((preemptor, name))
+            if cut is not None and self.world.now < cut + WINDOW_US:
+                self.loops_on.append(f"{preemptor} evicted {name} once more, in a loop that was told")
             self.world.put(transitions.preempt(present, victim.reason, victim.message, self.world.now))
             seconds = self.dice.choice((0.1, 3.0, 20.0))
             if self.dice.random() < 0.02:
@@ -284,10 +293,12 @@ class Storm:
         present = self.world.workloads[name]
         meta = msgspec.structs.replace(present.metadata, generation=present.metadata.generation + 1)
         self._disturb("spec", name)
-        if change(present.spec) != present.spec:
+        spec = change(present.spec)
+        if spec != present.spec:
             self._close(name, "changed")
             self._forget_evictions(lambda pair: name in pair)
-        self.world.put(msgspec.structs.replace(present, metadata=meta, spec=change(present.spec)))
+            self.cut = {pair: at for pair, at in self.cut.items() if name not in pair}
+        self.world.put(msgspec.structs.replace(present, metadata=meta, spec=spec))
 
     def _requota(self) -> None:
         name = self.dice.choice(list(self.queues))
@@ -343,6 +354,8 @@ class Storm:
             name = notice.workload.name
             if notice.reason == "PreemptionLoop":
                 self.loops.append(notice.note)
+                victim, preemptor = re.findall(r"Workload ns/(\w+) .* by ns/(\w+) ", notice.note)[0]
+                self.cut.setdefault((preemptor, victim), self.world.now)
             elif name in self.kills:
                 kill = self.kills[name]
                 if not any(at >= kill.since for at in self.disturbed.values()):

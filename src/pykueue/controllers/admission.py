@@ -104,6 +104,8 @@ class AdmissionController:
     _next_token: int = 1
     _open: dict[int, Act] = field(default_factory=dict)
     _late: list[Pending | SecondPassFailed | Eviction] = field(default_factory=list)
+    _served: dict[ObjectKey, Preempt] = field(default_factory=dict)
+    """The last preemption of a preemptor of which some victim was evicted."""
     _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
     _telling: dict[ObjectKey, Pending | None] = field(default_factory=dict)
     """Workloads whose `Pending` is being written, and what is to be told after it."""
@@ -125,6 +127,8 @@ class AdmissionController:
         engine = self.engine
         match event.kind:
             case kinds.WORKLOAD:
+                if gone:
+                    self._served.pop(objects.key(obj), None)
                 engine.set_workload(objects.key(obj), None if gone else reader.typed(Workload, obj), now)
             case kinds.LOCAL_QUEUE:
                 engine.set_local_queue(objects.key(obj), None if gone else reader.typed(LocalQueue, obj), now)
@@ -199,6 +203,8 @@ class AdmissionController:
             if meanwhile is not None:
                 self._late.append(meanwhile)
                 return
+        if error is None and isinstance(decision, Eviction):
+            self._served[decision.preemption.key] = decision.preemption
         if error is None or decision is None:
             return
         match decision:
@@ -228,7 +234,9 @@ class AdmissionController:
             return
         self.engine.preemption_failed(eviction.victim.key, now)
         preemption = eviction.preemption
-        self._late.append(dataclasses.replace(preemption.pending, message=preemption.failed_message))
+        is_served = any(victim.is_evicted for victim in preemption.victims)
+        if not is_served and self._served.get(preemption.key) is not preemption:
+            self._late.append(dataclasses.replace(preemption.pending, message=preemption.failed_message))
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         """See `ports.engine.Engine`."""
@@ -250,6 +258,8 @@ class AdmissionController:
             again = _again(act, workload) if workload is not None and workload.uid == before.uid else None
             if again is not None and (commands := self._commands(again, now)):
                 effects.append(self._effect(again, commands))
+            elif isinstance(act, Eviction) and workload is not None and not workload.is_true(WorkloadCondition.EVICTED):
+                self.engine.preemption_failed(act.victim.key, now)
         return effects
 
     def _note_changes(self, now: Instant) -> None:

@@ -69,6 +69,8 @@ def _parts(told: WorkloadExplanation) -> Iterator[tuple[str, Iterable[str]]]:
         yield "places", _places(told.places)
     if told.victims or told.victims_note:
         yield "victims", [*_victims(told.victims), *([told.victims_note] if told.victims_note else [])]
+    if told.preempted:
+        yield "preempted", [f"{told.preempted} time(s), the last time: {told.preempted_by}"]
     if told.wakes_on:
         yield "woken by", told.wakes_on
     if told.remedies:

@@ -57,3 +57,22 @@ def test_the_order_of_events_does_not_matter(items: list[tuple[str, int, int]], 
         results = world.settle()
         outcomes.append((world.holds(), [str(d) for r in results for d in r.decisions]))
     assert outcomes[0] == outcomes[1]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2)), min_size=1, max_size=12), st.booleans())
+def test_one_by_one_is_as_all_at_once(items: list[tuple[int, int]], is_strict: bool) -> None:
+    """A queue that is drained in one go admits whom it would admit if they came one at a time, in its order."""
+    arrivals = [(f"w{n:02}", cpu, priority) for n, (cpu, priority) in enumerate(items)]
+    in_order = sorted(arrivals, key=lambda each: (-each[2], each[0]))
+    holds = []
+    for is_batched, names in ((True, arrivals), (False, in_order)):
+        world = World()
+        world.queue("a", "default:7", strict=is_strict)
+        for name, cpu, priority in names:
+            world.workload(name, "a", str(cpu), priority)
+            if not is_batched:
+                world.settle()
+        world.settle()
+        holds.append(world.holds())
+    assert holds[0] == holds[1]

@@ -283,6 +283,8 @@ class WorkloadExplanation(Facts, frozen=True):
         victims_note: why nobody was considered; empty where somebody was, or nobody needs to be.
         wakes_on: what makes the scheduler look again.
         remedies: the smallest changes that admit it, each proved by the decision made again with the change.
+        preempted: how often it was preempted.
+        preempted_by: what it was told the last time; empty if never.
     """
 
     workload: str
@@ -301,6 +303,8 @@ class WorkloadExplanation(Facts, frozen=True):
     victims_note: str = ""
     wakes_on: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    preempted: int = 0
+    preempted_by: str = ""
 
 
 class Waiting(Facts, frozen=True):

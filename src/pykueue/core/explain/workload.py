@@ -68,6 +68,8 @@ def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> 
         reason="",
         message="",
         last_tried=_last_tried(workload),
+        preempted=_times_preempted(workload),
+        preempted_by=_last_preemption(workload),
     )
     settled = _settled(workload, told)
     if settled is not None:
@@ -156,6 +158,16 @@ def _last_tried(workload: Workload) -> LastTried | None:
     if reserved is None:
         return None
     return LastTried(reserved.last_transition_time, reserved.reason, reserved.message, "condition")
+
+
+def _times_preempted(workload: Workload) -> int:
+    stats = workload.status.scheduling_stats
+    return sum(entry.count for entry in stats.evictions if entry.reason == Reason.PREEMPTED) if stats is not None else 0
+
+
+def _last_preemption(workload: Workload) -> str:
+    preempted = workload.condition(WorkloadCondition.PREEMPTED)
+    return preempted.message.removeprefix("Previously: ") if preempted is not None else ""
 
 
 def _settled(workload: Workload, told: WorkloadExplanation) -> WorkloadExplanation | None:

@@ -185,6 +185,17 @@ def test_an_eviction_that_is_being_written_is_not_decided_again() -> None:
     assert evicted == [[False], [True]]
 
 
+def test_explain_tells_by_whom_it_was_preempted() -> None:
+    """How often, and what the victim was told the last time."""
+    stage = borrowers(KUEUES)
+    told = stage.engine.explainer(stage.now).workload(stage.workloads["v1"].key)
+    assert told is not None
+    assert told.preempted == 1
+    assert told.preempted_by.startswith(
+        "Preempted to accommodate a workload (UID: p, JobUID: UNKNOWN) due to reclamation"
+    )
+
+
 def test_what_victims_leave_over_is_had_when_they_have_left() -> None:
     """A victim may free more than its preemptor takes; nobody is admitted to that before it is free."""
     stage = Stage(SAFE)
