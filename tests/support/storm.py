@@ -82,8 +82,8 @@ class Storm:
         self.loops: list[str] = []
         self.loops_on: list[str] = []
         """Evictions in a loop that was told already."""
-        self.cut: dict[tuple[str, str], Instant] = {}
-        """Preemptor and victim of each loop, and when it was told."""
+        self.cut: dict[tuple[str, str], tuple[Instant, Sequence[str]]] = {}
+        """Preemptor and victim of each loop that lasts, when it was told, and who is in it."""
         self._later: list[tuple[Instant, int, Callable[[], None]]] = []
         self._n = 0
         self._plant()
@@ -189,7 +189,7 @@ class Storm:
             self.evictions[preemptor, name] += 1
             self.most = max(self.most, self.evictions[preemptor, name])
             cut = self.cut.get((preemptor, name))
-            if cut is not None and self.world.now < cut + WINDOW_US:
+            if cut is not None and self.world.now < cut[0] + WINDOW_US:
                 self.loops_on.append(f"{preemptor} evicted {name} once more, in a loop that was told")
             self.world.put(transitions.preempt(present, victim.reason, victim.message, self.world.now))
             seconds = self.dice.choice((0.1, 3.0, 20.0))
@@ -271,12 +271,14 @@ class Storm:
             )
             self.world.engine.set_workload(present.key, over, self.world.now)
             self._close(name, "gone")
+            self._end_loops(name)
 
     def _delete(self) -> None:
         name = self._some(lambda _: True)
         if name is not None:
             self.world.delete(name)
             self._close(name, "gone")
+            self._end_loops(name)
 
     def _reprioritize(self) -> None:
         self._respecify(lambda spec: msgspec.structs.replace(spec, priority=self.dice.randint(0, 3)))
@@ -297,7 +299,7 @@ class Storm:
         if spec != present.spec:
             self._close(name, "changed")
             self._forget_evictions(lambda pair: name in pair)
-            self.cut = {pair: at for pair, at in self.cut.items() if name not in pair}
+            self._end_loops(name)
         self.world.put(msgspec.structs.replace(present, metadata=meta, spec=spec))
 
     def _requota(self) -> None:
@@ -335,6 +337,10 @@ class Storm:
             self.world.put(transitions.evict(present, Reason.NODE_FAILURES, "lost", self.world.now))
             self._soon(lambda: self._leave(name, uid), 3.0)
 
+    def _end_loops(self, name: str) -> None:
+        """A Workload ended, or asks for something else: it is in no loop any more."""
+        self.cut = {pair: loop for pair, loop in self.cut.items() if name not in loop[1]}
+
     # --- what must hold -----------------------------------------------------------------------------------------------
 
     def _disturb(self, what: str, name: str) -> None:
@@ -354,8 +360,8 @@ class Storm:
             name = notice.workload.name
             if notice.reason == "PreemptionLoop":
                 self.loops.append(notice.note)
-                victim, preemptor = re.findall(r"Workload ns/(\w+) .* by ns/(\w+) ", notice.note)[0]
-                self.cut.setdefault((preemptor, victim), self.world.now)
+                victim, preemptor, *members = re.findall(r"ns/(\w+)", notice.note)
+                self.cut.setdefault((preemptor, victim), (self.world.now, (victim, preemptor, *members)))
             elif name in self.kills:
                 kill = self.kills[name]
                 if not any(at >= kill.since for at in self.disturbed.values()):
