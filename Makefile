@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check fmt lint types layers demo sim storm bench-core bench-tas
+.PHONY: help setup test check fmt lint types layers demo sim storm bench-core bench-manager bench-tas
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -55,3 +55,7 @@ bench-core: $(STAMP) ## what a decision costs, and how it grows
 
 bench-tas: $(STAMP) ## what a placement and a search for victims cost on many nodes
 	$(BIN)/python bench/tas.py
+
+SCALE ?= 1.0
+bench-manager: $(STAMP) ## the manager under load beside a real API server; SCALE=0.1 creates a tenth
+	$(BIN)/python bench/manager.py --scale $(SCALE)
