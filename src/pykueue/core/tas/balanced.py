@@ -350,8 +350,8 @@ def _least_surplus(
 ) -> frozenset[int] | None:
     """Exactly `n` domains that take what is needed, with the leader in one of them, and least beyond it.
 
-    Of equal ones, the first that is reached when the domains are added in this order, each with the leader before without. For every number of domains and every sum, `reached`
-    keeps the domain that made it; so the choice is read off backwards.
+    Of equal ones, the first that is reached when the domains are added in this order, each with the leader before without. For
+    every number of domains and every sum, `reached` keeps the domain that made it; so the choice is read off backwards.
 
     Cost: domains × n × the most that `n` of them take, as operations on arrays.
     """
