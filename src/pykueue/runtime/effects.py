@@ -3,8 +3,8 @@
 The rules: commands of a chain run one after another and the first failure drops the rest; commands side by side all run, and
 then the first failure among them, in their order, is told. The answer to a write is put into the inbox before the end of its
 chain is, so that whoever asked reads its own writes. After a refusal that tells of a stale cache the object is read
-once, for the same reason. How many requests run at a time is bounded, and so is the number of chains. Nothing is retried
-here: whoever asked is told, and asks again from what the world has become.
+once, for the same reason. How many requests run at a time is bounded, and so is the number of chains. Requests about pods do not
+queue behind others: a pod that may start holds accelerators while it waits. Nothing is retried here: whoever asked is told, and asks again from what the world has become.
 
 Recording an event (`Emit`) never fails and never waits.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from pykueue.api.commands import Apply, Bind, Chain, Command, Create, Delete, Emit, Patch, Together
 from pykueue.api.errors import AlreadyExists, ApiError, Conflict, InvariantError, NotFound, PykueueError
-from pykueue.api.kinds import NAMESPACE, Kind
+from pykueue.api.kinds import NAMESPACE, POD, Kind
 from pykueue.api.objects import Obj, ObjectKey, finalizers, get_path, is_deleting, name
 from pykueue.ports.requests import Write, target, verb, write_request
 from pykueue.ports.transport import ApiRequest, Transport
@@ -52,12 +52,12 @@ class Effects:
             metrics: counts requests.
             put: gets the answers to writes; waits while the inbox is full.
             field_manager: of writes that name none.
-            requests_max: requests at a time.
+            requests_max: requests at a time, and half as many more about pods.
             chains_max: chains at a time; see `has_room`.
         """
         self._transport, self._recorder, self._metrics, self._put = transport, recorder, metrics, put
         self._field_manager, self._chains_max = field_manager, chains_max
-        self._slots = asyncio.Semaphore(requests_max)
+        self._slots, self._pod_slots = asyncio.Semaphore(requests_max), asyncio.Semaphore(max(1, requests_max // 2))
         self._tasks: set[asyncio.Task[None]] = set()
 
     def has_room(self) -> bool:
@@ -144,7 +144,7 @@ class Effects:
         self._metrics.requests.labels(what, kind.kind).inc()
         _log.debug("%s: %s %s %s", cause, what, kind.kind, object_key)
         try:
-            async with self._slots:
+            async with self._pod_slots if kind == POD else self._slots:
                 answer = await self._transport.request(write_request(command, self._field_manager))
         except PykueueError as error:
             if _is_success(command, error):
