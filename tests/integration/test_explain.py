@@ -25,6 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     try:
         found.request("PATCH", LEADER_WORKER_SET, "llama", {"spec": {"replicas": 4}}, "scale")
         found.until_admitted(3, 4)
+        found.until_younger()
         container = {"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}
         spec = {"restartPolicy": "Never", "containers": [container]}
         template = {"metadata": {"labels": {"app": "d"}}, "spec": spec}

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pykueue.api.instant import SECOND_US, parse_time
 from pykueue.api.kinds import WORKLOAD, Kind
 from pykueue.api.objects import is_condition_true
 from pykueue.cli.snapshot import connect
@@ -76,3 +77,9 @@ class CommandLine:
                 return
             time.sleep(0.05)
         raise AssertionError(f"{n_admitted} of {n_workloads} Workloads were expected to be admitted")
+
+    def until_younger(self) -> None:
+        """Wait until what is made next is younger than every Workload there is; times of creation have seconds."""
+        newest = max(parse_time(w["metadata"]["creationTimestamp"]) for w in self.request("GET", WORKLOAD)["items"])
+        while time.time() * SECOND_US < newest + SECOND_US:
+            time.sleep(0.05)

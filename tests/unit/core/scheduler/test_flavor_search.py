@@ -28,6 +28,11 @@ ROWS = {
         "one:4→two:9", "worker 4×2 | leader 1", "Fit: worker cpu→two -1 | leader cpu→two -1",
         "worker: one(NoFit;exc(cpu,one,0,9,4)) | leader: one(NoFit;exc(cpu,one,0,9,4))", workload={"group": "g"},
     ),
+    "FA-07 a group takes the resources that offer all it asks for": Row(
+        "one:cpu10,mem10 ∥ two:cpu5,mem5,gpu4", "worker 4×cpu1,mem1,gpu1 | leader cpu1,mem1",
+        "Fit: worker cpu→two -1, example.com/gpu→two -1, memory→two -1 | leader cpu→two -1, memory→two -1",
+        workload={"group": "g"},
+    ),
     "FA-08 a group is not split": Row(
         "one:cpu4,gpu4→two:cpu5,gpu0", "worker 4×cpu1,gpu1 | leader 1", "NoFit(ExceedsMaxQuota): worker nothing | leader nothing",
         "worker: exc(cpu,one,0,5,4), exc(gpu,two,0,4,0); leader: exc(cpu,one,0,5,4), exc(gpu,two,0,4,0)",
