@@ -123,7 +123,7 @@ class Cycle:
         spared = returning_victims(entry, nominator, self.as_pending)
         if not spared:
             return
-        others = nominator.without(nominator.preemptor.gone.union(spared))
+        others = nominator.without(frozenset(spared))
         others.nominate(entry)
         if entry.targets and returning_victims(entry, others, self.as_pending):
             entry.targets = []
@@ -376,8 +376,8 @@ class Cycle:
         parent = parent_of(entry.info.workload) if self.features[Gate.CONCURRENT_ADMISSION] else None
         if parent is None or entry.queue is None or entry.is_second_pass:
             return None
-        held = sorted(entry.queue.workloads.values(), key=lambda info: info.key)
-        return next((info for info in held if (ref := parent_of(info.workload)) and ref.uid == parent.uid), None)
+        held = (i for i in entry.queue.workloads.values() if (ref := parent_of(i.workload)) and ref.uid == parent.uid)
+        return min(held, key=lambda info: info.key, default=None)
 
     def _migrate(self, entry: Entry, assignment: Assignment, sibling: Info) -> None:
         """The variant fits in a better flavor than the one that has quota: that one goes first (§5.6 m, §15)."""

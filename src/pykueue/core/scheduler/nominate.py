@@ -69,10 +69,10 @@ class Nominator:
         entry.pending.progress = entry.assignment.progress
 
     def without(self, gone: frozenset[ObjectKey]) -> Nominator:
-        """One that judges as if some Workloads were gone; their usage already is."""
-        if not gone:
+        """One that judges as if some Workloads were gone too; their usage already is."""
+        if gone <= self.preemptor.gone:
             return self
-        preemptor = replace(self.preemptor, gone=gone)
+        preemptor = replace(self.preemptor, gone=self.preemptor.gone | gone)
         return replace(self, preemptor=preemptor, context=replace(self.context, oracle=preemptor))
 
     def renominate(self, entry: Entry, pins: Pins, gone: frozenset[ObjectKey]) -> None:

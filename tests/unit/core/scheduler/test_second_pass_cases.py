@@ -20,9 +20,15 @@ PROVISIONING = "kueue.x-k8s.io/provisioning-request"
 KEEP_TRYING = Features({Gate.TAS_FAILED_NODE_REPLACEMENT_FAIL_FAST: False})
 
 
-def checked(quota: str = "tas-default:50", *, controller: str = PROVISIONING, flavors: tuple[str, ...] = ()) -> World:
+def checked(
+    quota: str = "tas-default:50",
+    *,
+    controller: str = PROVISIONING,
+    flavors: tuple[str, ...] = (),
+    features: Features | None = None,
+) -> World:
     """A ClusterQueue `cq` with the check `prov`, for all flavors or for some; one node."""
-    world = World()
+    world = World(features=features)
     world.topology("tas-single-level", HOST)
     world.flavor("tas-default", topologyName="tas-single-level")
     world.flavor("tas-other", topologyName="tas-single-level")
@@ -187,9 +193,10 @@ def test_an_eviction_ends_the_wait() -> None:
     assert delays(decision.admission) == {"one": "Pending"}
 
 
-def test_victims_make_room_for_a_second_pass() -> None:
+@pytest.mark.parametrize("is_safe", [False, True])
+def test_victims_make_room_for_a_second_pass(is_safe: bool) -> None:
     """tas.md §8 step 2: where places are taken by others who may be preempted, they are, and the second pass comes again."""
-    world = checked()
+    world = checked(features=Features({Gate.PYKUEUE_SAFE_PREEMPTION: is_safe}))
     world.queue(
         "cq",
         "tas-default:50",
@@ -208,9 +215,12 @@ def test_victims_make_room_for_a_second_pass() -> None:
     [decision] = result.decisions
     assert isinstance(decision.pending, SecondPassFailed)
     assert decision.pending.message.endswith('"cpu": 2. Pending the preemption of 1 workload(s)')
+    assert sorted(world.holds()) == ["high", "low"]
     world.delete("low")
     world.advance(2)
     assert [places(d.admission) for d in admits(world.cycle()).values()] == [{"one": {"x1": 1}}]
+    world.delete("high")
+    assert not world.holds()
 
 
 def test_a_failed_write_is_tried_again() -> None:

@@ -35,25 +35,30 @@ def returning_victims(entry: Entry, nominator: Nominator, as_pending: Callable[[
     assert queue is not None
     assert assignment is not None
     items = queue.node.tree.items
-    usage = {items[i]: amount for i, amount in assignment.usage.items()}
-    seated = msgspec.structs.replace(entry.info, usage=usage)
-    leaving = frozenset(target.info.key for target in entry.targets)
-    judge = nominator.without(nominator.preemptor.gone | leaving)
+    key, usage = entry.info.key, {items[i]: amount for i, amount in assignment.usage.items()}
+    judge = nominator.without(frozenset(target.info.key for target in entry.targets))
     demand = Demand(entry.info, queue, {}, (), cache)
+    # Who only lacks places has its quota, and is counted with it.
+    held = queue.workloads.get(key)
+    seated = held if held is not None else msgspec.structs.replace(entry.info, usage=usage)
     found = []
     with cache.trial(queue.node.tree):
         for target in entry.targets:
             demand.remove(target.info)
-        demand.restore(seated)
+        if held is None:
+            demand.restore(seated)
         cache.ledger.add(assignment.places)
-        queue.workloads[entry.info.key] = seated
-        for target in entry.targets:
-            if target.info.is_evicted:
-                continue
-            waiting = as_pending(target.info)
-            again = Entry(waiting, Pending(waiting), cache.queue(waiting.cluster_queue))
-            judge.nominate(again)
-            if any(victim.info.key == entry.info.key for victim in again.targets):
-                found.append(target.info.key)
-        del queue.workloads[entry.info.key]
+        queue.workloads[key] = seated
+        try:
+            for target in entry.targets:
+                if target.info.is_evicted:
+                    continue
+                waiting = as_pending(target.info)
+                again = Entry(waiting, Pending(waiting), cache.queue(waiting.cluster_queue))
+                judge.nominate(again)
+                if any(victim.info.key == key for victim in again.targets):
+                    found.append(target.info.key)
+        finally:
+            if held is None:
+                del queue.workloads[key]
     return found
