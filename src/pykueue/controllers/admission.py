@@ -212,6 +212,8 @@ class AdmissionController:
                 self.engine.forget(decision.key, now, requeue=not isinstance(error, NotFound))
             case Eviction():
                 self._eviction_failed(decision, error, now)
+            case Evict(reason=Reason.FLAVOR_MIGRATION):
+                self.engine.preemption_failed(decision.key, now)
             case Evict():
                 if not isinstance(error, NotFound):
                     self.engine.second_pass_failed(decision.key, now)

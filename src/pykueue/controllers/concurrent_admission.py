@@ -27,6 +27,7 @@ from pykueue.api.kinds import CLUSTER_QUEUE, LOCAL_QUEUE, WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import ClusterQueue, LocalQueue, PreemptionGateState, Workload
 from pykueue.controllers.core import transitions
+from pykueue.controllers.core.workload import of_cluster_queue, of_local_queue, queue_indexes
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.features import Features, Gate
 from pykueue.core.workload.lifecycle import has_closed_gate, has_quota, is_finished
@@ -48,10 +49,13 @@ NAME = "concurrent-admission-controller"
 GATE_INTERVAL_US = 300 * SECOND_US
 """Between two preemption gates of one parent that are opened."""
 _BY_PARENT = "variantsOf"
-_BY_QUEUE = "workloadsOfLocalQueue"
-_BY_CLUSTER_QUEUE = "localQueuesOfClusterQueue"
-_SHARED = ("podSets", "queueName", "priority", "priorityClassRef")
-"""What of a parent's spec its variants have too."""
+_SHARED = {
+    "podSets": "pod_sets",
+    "queueName": "queue_name",
+    "priority": "priority",
+    "priorityClassRef": "priority_class_ref",
+}
+"""What of a parent's spec its variants have too: in the API, and of `WorkloadSpec`."""
 _REQUEUED_AT_ONCE = (Reason.PREEMPTED, Reason.NODE_FAILURES, Reason.FLAVOR_MIGRATION, Reason.VARIANT_EVICTED)
 
 
@@ -87,17 +91,13 @@ class ConcurrentAdmissionReconciler:
         """Parents, their variants, and the queues that say which variants there are."""
         return (
             Watch(WORKLOAD, _family_of),
-            Watch(LOCAL_QUEUE, _of_local_queue),
-            Watch(CLUSTER_QUEUE, _of_cluster_queue),
+            Watch(LOCAL_QUEUE, of_local_queue),
+            Watch(CLUSTER_QUEUE, of_cluster_queue),
         )
 
     def indexes(self) -> Sequence[Index]:
         """Variants by the UID of their parent, Workloads and LocalQueues by the queue they lead to."""
-        return (
-            Index(WORKLOAD, _BY_PARENT, _parent_uids),
-            Index(WORKLOAD, _BY_QUEUE, _queue_of),
-            Index(LOCAL_QUEUE, _BY_CLUSTER_QUEUE, lambda o: (objects.get_path(o, "spec", "clusterQueue") or "",)),
-        )
+        return (Index(WORKLOAD, _BY_PARENT, _parent_uids), *queue_indexes())
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         """One pass over one parent; nothing for other Workloads."""
@@ -185,17 +185,10 @@ def _foreign(family: Family) -> tuple[Command, ...]:
 
 def _out_of_line(family: Family) -> tuple[Command, ...]:
     """Variants without quota whose spec is not their parent's any more."""
-    wanted = msgspec.structs.asdict(family.parent.spec)
-    names = {
-        "podSets": "pod_sets",
-        "queueName": "queue_name",
-        "priority": "priority",
-        "priorityClassRef": "priority_class_ref",
-    }
+    wanted = family.parent.spec
     patches: list[Command] = []
     for variant in family.variants:
-        present = msgspec.structs.asdict(variant.spec)
-        differs = [f for f, name in names.items() if present[name] != wanted[name]]
+        differs = [f for f, name in _SHARED.items() if getattr(variant.spec, name) != getattr(wanted, name)]
         if has_quota(variant):
             differs = [field for field in differs if field == "priority"]
         body: dict[str, Any] = {"spec": {field: family.obj["spec"].get(field) for field in differs}} if differs else {}
@@ -354,7 +347,7 @@ def _open_gate(family: Family, features: Features, now: Instant) -> Result:
         blocked = variant.is_true(WorkloadCondition.BLOCKED_ON_PREEMPTION_GATES)
         if not blocked or not has_closed_gate(variant, features):
             continue
-        left_us = max(opened, default=Instant(0)) + GATE_INTERVAL_US - now if opened else 0
+        left_us = max(opened) + GATE_INTERVAL_US - now if opened else 0
         if left_us > 0:
             return Result(requeue_after_us=left_us)
         gate = PreemptionGateState(name=PREEMPTION_GATE, position="Open", last_transition_time=format_time(now))
@@ -405,23 +398,5 @@ def _family_of(event: ObjectEvent, _reader: Reader) -> Iterable[ObjectKey]:
             yield ObjectKey(key.namespace, ref.name)
 
 
-def _of_local_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-    return [objects.key(obj) for obj in reader.by_index(WORKLOAD, _BY_QUEUE, str(objects.key(event.new)))]
-
-
-def _of_cluster_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-    if event.old is not None and event.old.get("spec") == event.new.get("spec"):
-        return []
-    found = reader.by_index(LOCAL_QUEUE, _BY_CLUSTER_QUEUE, objects.name(event.new))
-    return [
-        objects.key(obj) for local in found for obj in reader.by_index(WORKLOAD, _BY_QUEUE, str(objects.key(local)))
-    ]
-
-
 def _parent_uids(obj: Obj) -> Iterable[str]:
     return [ref.uid for ref in objects.owner_references(obj) if ref.kind == WORKLOAD.kind]
-
-
-def _queue_of(obj: Obj) -> Iterable[str]:
-    queue = objects.get_path(obj, "spec", "queueName")
-    return (f"{objects.namespace(obj)}/{queue}",) if queue else ()

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from pykueue.api.commands import Command
+from pykueue.api.constants import Reason
+from pykueue.api.errors import Conflict
 from pykueue.api.kinds import CLUSTER_QUEUE, JOB, WORKLOAD
 from pykueue.api.objects import Obj
 from pykueue.core.features import Gate
@@ -153,6 +156,31 @@ def test_a_better_flavor_is_moved_to() -> None:
     assert states(world) == {"reserved": "admitted", "on-demand": "rests", "spot": "rests"}
     assert world.condition("w", "Admitted") == ("True", "Admitted", f"The variant {better} is admitted")
     assert world.condition("w", "Evicted") == ("False", "QuotaReserved", "Previously: Admitted variant was evicted")
+
+
+def test_a_move_that_cannot_be_written_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The more favorable variant is judged again, and the other one is told nothing but its eviction."""
+    world = make_world()
+    hold(world, "reserved")
+    submit(world)
+    first = variant(world, "on-demand")
+    do = world.do
+    refused: list[tuple[Command, ...]] = []
+
+    def refuse_once(*commands: Command) -> None:
+        if not refused and Reason.FLAVOR_MIGRATION in str(commands):
+            refused.append(commands)
+            raise Conflict("changed")
+        do(*commands)
+
+    monkeypatch.setattr(world, "do", refuse_once)
+    world.remove(WORKLOAD, "holder")
+    world.settle(3)
+    assert len(refused) == 1
+    evicted = world.condition(first, "Evicted")
+    assert evicted is not None
+    assert evicted[:2] == ("True", "FlavorMigration")
+    assert not [event for event in world.events_of(first) if "SecondPassFailed" in event]
 
 
 def test_no_move_below_the_last_acceptable_flavor() -> None:

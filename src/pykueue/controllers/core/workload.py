@@ -79,15 +79,12 @@ class WorkloadReconciler:
     def watches(self) -> Sequence[Watch]:
         return (
             Watch(WORKLOAD, lambda event, _: (objects.key(event.new),)),
-            Watch(LOCAL_QUEUE, _of_local_queue),
-            Watch(CLUSTER_QUEUE, _of_cluster_queue),
+            Watch(LOCAL_QUEUE, of_local_queue),
+            Watch(CLUSTER_QUEUE, of_cluster_queue),
         )
 
     def indexes(self) -> Sequence[Index]:
-        return (
-            Index(WORKLOAD, BY_LOCAL_QUEUE, _queue_of),
-            Index(LOCAL_QUEUE, BY_CLUSTER_QUEUE, lambda o: (objects.get_path(o, "spec", "clusterQueue") or "",)),
-        )
+        return queue_indexes()
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         obj = reader.get(WORKLOAD, key.namespace, key.name)
@@ -434,14 +431,24 @@ def _queue_of(obj: Obj) -> Iterable[str]:
     return (f"{objects.namespace(obj)}/{queue}",) if queue else ()
 
 
-def _of_local_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+def queue_indexes() -> tuple[Index, ...]:
+    """What `of_local_queue` and `of_cluster_queue` look up."""
+    return (
+        Index(WORKLOAD, BY_LOCAL_QUEUE, _queue_of),
+        Index(LOCAL_QUEUE, BY_CLUSTER_QUEUE, lambda o: (objects.get_path(o, "spec", "clusterQueue") or "",)),
+    )
+
+
+def of_local_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+    """The Workloads of a LocalQueue, if the change of it concerns them."""
     if not _concerns_workloads(event):
         return ()
     found = reader.by_index(WORKLOAD, BY_LOCAL_QUEUE, str(objects.key(event.new)))
     return [objects.key(obj) for obj in found]
 
 
-def _of_cluster_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+def of_cluster_queue(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+    """The Workloads of a ClusterQueue's LocalQueues, if the change of it concerns them."""
     if not _concerns_workloads(event):
         return ()
     keys: list[ObjectKey] = []

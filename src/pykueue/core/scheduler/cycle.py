@@ -389,9 +389,7 @@ class Cycle:
         if sibling.is_evicted:
             return
         why = f"Evicted to accommodate a workload (UID: {entry.info.uid}) due to migration to more favorable resource flavor"
-        self.decisions.append(
-            Evict(sibling.key, sibling.workload, Reason.FLAVOR_MIGRATION, why, failed_message=entry.message)
-        )
+        self.decisions.append(Evict(sibling.key, sibling.workload, Reason.FLAVOR_MIGRATION, why))
 
     def _admit(self, entry: Entry, assignment: Assignment) -> None:
         assert entry.queue is not None

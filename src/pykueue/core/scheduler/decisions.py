@@ -123,21 +123,21 @@ class Preempt:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """A Workload that has quota must give it up (no replacement for its node).
+    """A Workload that has quota must give it up: there is no replacement for its node, or a better variant takes over.
 
     Attributes:
         key: of the Workload.
         workload: the version that was decided on.
         reason: of `Evicted=True`.
         message: of the condition and of the event.
-        failed_message: why there is no replacement, told if the eviction cannot be written.
+        failed_message: why there is no replacement, told if that eviction cannot be written.
     """
 
     key: ObjectKey
     workload: Workload
     reason: Reason
     message: str
-    failed_message: str
+    failed_message: str = ""
 
 
 Decision: TypeAlias = Admit | Preempt | Pending | SecondPassFailed | Evict
