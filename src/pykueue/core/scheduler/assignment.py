@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
 from pykueue.api.constants import Reason
-from pykueue.api.conversion.topology import Domain
 from pykueue.core.resources import FlavorResource
 from pykueue.core.tas.ledger import Places
 
@@ -274,9 +273,4 @@ class Assignment:
 
 
 def _beyond(places: Places | None, others: Places | None) -> Places | None:
-    """What some places have more than others, domain by domain."""
-    if places is None or others is None:
-        return places
-    before = {domain.values: domain.n_pods for domain in others.domains}
-    more = ((d.values, d.n_pods - before.get(d.values, 0)) for d in places.domains)
-    return replace(places, domains=tuple(Domain(values, n) for values, n in more if n > 0))
+    return places if places is None or others is None else places.beyond(others)

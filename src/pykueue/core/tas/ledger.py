@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -56,6 +56,12 @@ class Places:
         """For `status.admission` (§7.2)."""
         slices = encode_slices(self.levels, self.domains, by_hostname_prefix=by_hostname_prefix)
         return msgspec.convert({"levels": self.levels, "slices": slices}, TopologyAssignment)
+
+    def beyond(self, others: Places) -> Places:
+        """What these have more than others of the same pod set, domain by domain."""
+        before = {domain.values: domain.n_pods for domain in others.domains}
+        more = ((d.values, d.n_pods - before.get(d.values, 0)) for d in self.domains)
+        return replace(self, domains=tuple(Domain(values, n) for values, n in more if n > 0))
 
 
 class _Part(NamedTuple):

@@ -293,10 +293,9 @@ class NodeTopologies:
         )
         if isinstance(domains, str):
             return domains
-        before = {domain.values: domain.n_pods for domain in places.domains}
-        more = tuple(Domain(d.values, d.n_pods - before.get(d.values, 0)) for d in domains)
-        ledger.add((replace(places, domains=tuple(d for d in more if d.n_pods)),))
-        return replace(places, domains=domains)
+        moved = replace(places, domains=domains)
+        ledger.add((moved.beyond(places),))
+        return moved
 
     def _is_topology_only(self, queue: ClusterQueueState) -> bool:
         flavors = (self.cache.flavors.get(name) for name in queue.uses_flavors)
