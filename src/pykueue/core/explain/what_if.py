@@ -166,7 +166,10 @@ class WhatIf:
             preemptor = replace(cycle.nominator.preemptor, gone=gone)
             context = cycle.nominator.context
             context = replace(context, oracle=preemptor, flavors={**context.flavors, **change.flavors})
-            return replace(cycle, nominator=replace(cycle.nominator, preemptor=preemptor, context=context))
+            # Who is gone does not leave any more: what it held is taken away once.
+            seats = replace(cycle.seats, leaving=[key for key in cycle.seats.leaving if key not in gone])
+            nominator = replace(cycle.nominator, preemptor=preemptor, context=context)
+            return replace(cycle, nominator=nominator, seats=seats)
 
         return make_cycle
 

@@ -10,6 +10,7 @@ import pytest
 from pykueue.api.configuration.types import Configuration, FairSharing, WaitForPodsReady
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.controllers.core import transitions
+from pykueue.core.explain.facts import StopWorkloads
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.cycle import FITS_LATER, WAITING_FOR_PODS_READY
 from pykueue.core.scheduler.decisions import Admit, CycleResult, Pending, Preempt
@@ -304,3 +305,19 @@ def test_a_failed_admission_leaves_the_seats() -> None:
     stage.workload("w", "c", "2", 2)
     stage.settle()
     assert set(stage.holds()) == {"p"}
+
+
+def test_explain_promises_no_seat_that_is_kept_for_another() -> None:
+    """The end of a victim that leaves already is no help to others: its preemptor has its place."""
+    stage = Stage(SAFE)
+    plant(stage, "root 4{a, b, c}", RWC="A", BWC="L")
+    stage.workload("leaves", "b", "2", 0, at="default")
+    stage.workload("stays", "b", "2", 9, at="default")
+    stage.workload("p", "a", "2", 1)
+    stage.settle()
+    assert stage.is_evicted("leaves")
+    stage.workload("w", "c", "2", 0, t=1)
+    stage.settle()
+    told = stage.engine.explainer(stage.now).workload(stage.workloads["w"].key)
+    assert told is not None
+    assert [remedy.workloads for remedy in told.remedies if isinstance(remedy, StopWorkloads)] == [("ns/stays",)]
