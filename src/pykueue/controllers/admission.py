@@ -185,7 +185,8 @@ class AdmissionController:
         """When a cycle of the engine is due, given what is still being written.
 
         Judging on and on while the API server is slow would pile up writes that are stale before they are sent, and let nobody else write. So,
-        as in Kueue, what one cycle tells of Workloads that wait is written before the next one begins; admissions may overlap it.
+        as in Kueue, what one cycle tells of Workloads that wait is written before the next one begins, if that takes no longer than a second;
+        admissions may overlap it.
         """
         if len(self._open) >= OPEN_MAX:
             return None

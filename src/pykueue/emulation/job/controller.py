@@ -197,7 +197,8 @@ def _creations(job: Obj, pods: p.JobPods, tally: Tally, n_missing: int, now: Ins
         return
     waits = [*pods.active, *(pods.terminating if get_path(job, "spec", "podReplacementPolicy") == "Failed" else ())]
     taken = {p.index_of(pod) for pod in waits}
-    taken |= {index for index in _last_failures(job, pods) if _index_backoff_us(job, pods, index, now) > 0}
+    last = _last_failures(job, pods)
+    taken |= {index for index, pod in last.items() if _index_backoff_us(pod, now) > 0}
     free = (
         index
         for index in range(get_path(job, "spec", "completions") or 0)
@@ -206,7 +207,7 @@ def _creations(job: Obj, pods: p.JobPods, tally: Tally, n_missing: int, now: Ins
     for index, _ in zip(free, range(n_missing), strict=False):
         prefix = f"{name}-{index}-"
         pod = _pod(job, next(fresh_names(prefix, job, pods.every, now)), prefix)
-        yield _creation(job, _with_index(job, pod, index, pods))
+        yield _creation(job, _with_index(job, pod, index, last.get(index)))
 
 
 def _pod(job: Obj, name: str, prefix: str) -> dict[str, Any]:
@@ -215,11 +216,11 @@ def _pod(job: Obj, name: str, prefix: str) -> dict[str, Any]:
     return pod
 
 
-def _with_index(job: Obj, pod: dict[str, Any], index: int, pods: p.JobPods) -> dict[str, Any]:
+def _with_index(job: Obj, pod: dict[str, Any], index: int, last: Obj | None) -> dict[str, Any]:
+    """The pod of an index, after its last failure if there was one."""
     meta, spec = pod["metadata"], pod["spec"]
     meta["labels"] = {**meta.get("labels", {}), p.INDEX: str(index)}
     meta["annotations"] = {**meta.get("annotations", {}), p.INDEX: str(index)}
-    last = _last_failures(job, pods).get(index)
     if get_path(job, "spec", "backoffLimitPerIndex") is not None:
         counted, ignored = (0, 0) if last is None else (p.index_failures(last), p.index_ignored(last))
         if last is not None and failure_action(job, last)[0] == "Ignore":
@@ -348,18 +349,15 @@ def _last_failures(job: Obj, pods: p.JobPods) -> dict[int, Obj]:
     return last
 
 
-def _index_backoff_us(job: Obj, pods: p.JobPods, index: int, now: Instant) -> int:
-    """How long the index rests after its last failure; each of a Job's indexes by itself."""
-    last = _last_failures(job, pods).get(index)
-    if last is None:
-        return 0
+def _index_backoff_us(last: Obj, now: Instant) -> int:
+    """How long an index rests after its last failure; each of a Job's indexes by itself."""
     return max(0, ended_at(last, now) + backoff_us(p.failures_before(last) + 1) - now)
 
 
 def _wake_us(job: Obj, pods: p.JobPods, decided: Verdict | None, now: Instant) -> int | None:
     if decided is not None or get_path(job, "spec", "suspend"):
         return None
-    resting = [_index_backoff_us(job, pods, index, now) for index in _last_failures(job, pods)]
+    resting = [_index_backoff_us(pod, now) for pod in _last_failures(job, pods).values()]
     waits = [left for left in (deadline_left_us(job, now), _backoff_us(job, pods, now), *resting) if left]
     return min(waits, default=None)
 
