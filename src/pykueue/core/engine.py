@@ -233,7 +233,7 @@ class AdmissionEngine(EngineState):
     def cycle(self, now: Instant) -> CycleResult:
         """Run one cycle. What it admits is assumed."""
         self._wake(now)
-        self._preemptions.begin(self._queues.home, self._assumed.__contains__, now)
+        self._preemptions.begin(self._home, self._assumed.__contains__, now)
         self._retry_freed(now)
         self._waits_for_pods = self._waits_for_pods and bool(self._not_ready)
         entries = self._second_heads(now)
@@ -380,6 +380,11 @@ class AdmissionEngine(EngineState):
         ):
             self._ready.mark_tree(old.cluster_queue)
             self._retry([old.cluster_queue], now)
+
+    def _home(self, key: ObjectKey) -> str | None:
+        """The ClusterQueue in which a Workload waits, for quota or for places."""
+        held = self._cache.workloads.get(key) if key in self._second_pass else None
+        return held.cluster_queue if held is not None else self._queues.home(key)
 
     def _look_again(self, workload: Workload, now: Instant) -> None:
         """Queue a Workload with quota whose pods need places, or other ones."""

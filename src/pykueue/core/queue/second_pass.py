@@ -38,6 +38,9 @@ class SecondPassQueue:
     def __init__(self) -> None:
         self._turns: dict[ObjectKey, _Turn] = {}
 
+    def __contains__(self, key: ObjectKey) -> bool:
+        return key in self._turns
+
     def put(self, key: ObjectKey, need: Hashable, now: Instant) -> None:
         """Queue a Workload; one that waits for the same need already keeps its turn."""
         turn = self._turns.get(key)

@@ -216,9 +216,15 @@ def test_victims_make_room_for_a_second_pass(is_safe: bool) -> None:
     assert isinstance(decision.pending, SecondPassFailed)
     assert decision.pending.message.endswith('"cpu": 2. Pending the preemption of 1 workload(s)')
     assert sorted(world.holds()) == ["high", "low"]
+    world.put(world.workloads["high"])
     world.delete("low")
     world.advance(2)
-    assert [places(d.admission) for d in admits(world.cycle()).values()] == [{"one": {"x1": 1}}]
+    [given] = admits(world.cycle()).values()
+    assert places(given.admission) == {"one": {"x1": 1}}
+    assert not world.engine.take_notices()
+    assert not world.engine.take_samples()
+    world.write(given)
+    assert [sample.labels for sample in world.engine.take_samples()] == [("cq", "admitted")]
     world.delete("high")
     assert not world.holds()
 

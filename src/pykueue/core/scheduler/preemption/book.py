@@ -73,8 +73,10 @@ class PreemptionBook:
         if claim is None:
             return
         if has_quota(new):
-            self.history.admitted(key)
-            self._end(key, End.ADMITTED)
+            # One that waits for places has quota all the while; it gets what it waits for with another admission.
+            if new.status.admission != claim.info.workload.status.admission:
+                self.history.admitted(key)
+                self._end(key, End.ADMITTED)
         elif new.spec != claim.info.workload.spec:
             self._end(key, End.CHANGED, "its specification changed")
         elif not may_stay_queued(new, self._features):
