@@ -4,7 +4,8 @@ The rules: commands of a chain run one after another and the first failure drops
 then the first failure among them, in their order, is told. The answer to a write is put into the inbox before the end of its
 chain is, so that whoever asked reads its own writes. After a refusal that tells of a stale cache the object is read
 once, for the same reason. How many requests run at a time is bounded, and so is the number of chains. Requests about pods do not
-queue behind others: a pod that may start holds accelerators while it waits. Nothing is retried here: whoever asked is told, and asks again from what the world has become.
+queue behind others: a pod that may start holds accelerators while it waits. Nothing is retried here: whoever asked is told, and
+asks again from what the world has become.
 
 Recording an event (`Emit`) never fails and never waits.
 """

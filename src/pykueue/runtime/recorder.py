@@ -2,8 +2,8 @@
 
 `record` never waits: the queue is bounded, and what does not fit is dropped and counted, for an Event is an aid and must not
 hold back admission. For the same reason routine events (`Emit.is_routine`: this pod was started, that pod is an owner) are left out, and counted,
-beyond a hundred at once and ten a second after that; what they tell is in the objects as well. Equal events about one object within six minutes become one Event with a series: its count
-is patched. Source: observability.md §2.
+beyond a hundred at once and ten a second after that; what they tell is in the objects as well. Equal events about one object
+within six minutes become one Event with a series: its count is patched. Source: observability.md §2.
 """
 
 from __future__ import annotations

@@ -70,9 +70,9 @@ def refusal(demand: Demand, info: Info) -> str | None:
     if info.cluster_queue == demand.queue.name:
         return _policy_refusal("withinClusterQueue", preemption.within_cluster_queue, demand.info, info)
     if preemption.reclaim_within_cohort != "Never":
-        ours = set(map(id, demand.queue.node.lineage()))
+        ours = set(demand.queue.node.lineage())
         for node in demand.node_of(info).lineage():
-            if id(node) in ours:
+            if node in ours:
                 break
             if node.is_within_nominal(demand.needed):
                 kind = "cohort" if node.is_cohort else "ClusterQueue"

@@ -1,7 +1,8 @@
 """Pods: gated on the way in, if they or what they belong to wait for quota.
 
 A pod of a set is known by the mark that the set's webhook put into its template; it is gated without further questions, unless its unit is
-admitted already: then it is started on the spot (`integrations/members.py`). Any other pod is gated if it has a queue name, or all jobs are managed, and no managed owner stands above it.
+admitted already: then it is started on the spot (`integrations/members.py`). Any other pod is gated if it has a queue name, or all jobs
+are managed, and no managed owner stands above it.
 
 Source: jobs.md §18.1, leaderworkerset.md A8.
 """
