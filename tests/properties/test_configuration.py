@@ -1,7 +1,7 @@
 """Whatever an operator writes, the answer is a configuration or a list of faults."""
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pykueue.api.configuration import Configuration, decode, dump_effective, validate
@@ -28,6 +28,7 @@ CONTENT = st.recursive(
 
 
 @settings(max_examples=300)
+@example("v1beta2", {"managedJobsNamespaceSelector": {}})
 @given(st.sampled_from(["v1beta1", "v1beta2"]), st.dictionaries(NAMES, CONTENT, max_size=6))
 def test_any_document_is_decoded_or_refused(version, document):
     """No input makes the loader fail, and what it accepts reads back the same."""

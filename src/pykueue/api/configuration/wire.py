@@ -22,6 +22,7 @@ from pykueue.api.quantity import parse_quantity
 
 S = TypeVar("S", bound=msgspec.Struct)
 _NANOSECONDS = "cache_sync_timeout_us"
+_EMPTY: tuple[Any, ...] = ("", (), {})
 _NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", int: "an integer", float: "a number"}
 
 
@@ -59,13 +60,14 @@ def read_struct(cls: type[S], raw: Mapping[str, Any], path: str, faults: list[st
 
 
 def write_struct(value: msgspec.Struct) -> dict[str, Any]:
-    """The wire form of a struct; None and empty fields are left out."""
+    """The wire form of a struct; None is left out, and what is empty unless its default is not."""
     result: dict[str, Any] = {}
+    says_by_being_empty = _filled_by_default(type(value))
     for name, (field, _) in _fields(type(value)).items():
         content = getattr(value, field)
         if content is not None and field.endswith("_us"):
             content = content * 1000 if field == _NANOSECONDS else format_duration(content)
-        if content is not None and content not in ("", (), {}):
+        if content is not None and (content not in _EMPTY or field in says_by_being_empty):
             result[name] = _write(content)
     return result
 
@@ -120,6 +122,16 @@ def _fields(cls: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
     return {
         field.encode_name.removesuffix("Us"): (field.name, hints[field.name]) for field in msgspec.structs.fields(cls)
     }
+
+
+@cache
+def _filled_by_default(cls: type[msgspec.Struct]) -> frozenset[str]:
+    """Fields whose default is not empty."""
+    defaults = {
+        field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(cls)
+    }
+    return frozenset(name for name, default in defaults.items() if default is not None and default not in _EMPTY)
 
 
 def _read_time(field: str, value: Any) -> int:
