@@ -1,4 +1,4 @@
-"""Placement against an exhaustive twin on small trees: it finds a place exactly when there is one, and never overfills a leaf."""
+"""Placement against a twin that fills up leaves on small trees: it finds a place exactly when there is one, and never overfills a leaf."""
 
 from __future__ import annotations
 
