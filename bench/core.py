@@ -31,14 +31,13 @@ from __future__ import annotations
 import argparse
 import gc
 import heapq
-import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from report import close, tell
 from shapes import BASELINE, LARGE, Scenario, cluster_queue_spec, workload_spec
 
 from pykueue.api.configuration.types import Configuration
@@ -353,11 +352,8 @@ def main() -> int:
     figures: dict[str, float] = {}
     for part in measure(set(options.only.split(","))):
         figures |= part
-        print(*(f"{name:36} {value:>14,}" for name, value in part.items()), sep="\n", file=sys.stderr, flush=True)
-    line = json.dumps(figures)
-    print(line)
-    if options.json is not None:
-        options.json.write_text(line + "\n")
+        tell(part)
+    close(figures, options.json)
     if options.plots is not None:
         draw(options.plots, figures)
     return 0

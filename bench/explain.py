@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from core import NAMESPACE, START, Play, new_engine, new_workload
+from report import close, tell
 
 from pykueue.api.instant import Instant
 
@@ -70,11 +69,8 @@ def main() -> int:
     for n_pending, queues in ((1_000, 1), (10_000, 1), (10_000, 100), (50_000, 1)):
         part = measure(n_pending, queues)
         figures |= part
-        print(*(f"{name:36} {value:>10,}" for name, value in part.items()), sep="\n", file=sys.stderr, flush=True)
-    line = json.dumps(figures)
-    print(line)
-    if options.json is not None:
-        options.json.write_text(line + "\n")
+        tell(part)
+    close(figures, options.json)
     return 0
 
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import sys
@@ -39,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/conformance"))
 
 from golden import free_ports  # noqa: E402
+from report import close  # noqa: E402
 from restart import Home, stop  # noqa: E402
 from shapes import BASELINE, Class, Scenario, cluster_queue_spec, workload_spec  # noqa: E402
 
@@ -361,10 +361,7 @@ def main() -> int:
         found = asyncio.run(play(home, BASELINE.scaled(options.scale), options))
     finally:
         stop(state)
-    line = json.dumps(found)
-    print(line)
-    if options.json is not None:
-        options.json.write_text(line + "\n")
+    close(found, options.json)
     return 0
 
 

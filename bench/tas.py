@@ -29,7 +29,6 @@ One line of JSON at the end:
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
@@ -39,6 +38,7 @@ from typing import Any
 
 import msgspec
 from core import BASELINE, MS, NAMESPACE, START, Play, _convert, _cpu
+from report import close, tell
 
 from pykueue.api.configuration.types import Configuration, FairSharing
 from pykueue.api.conversion.topology import Domain
@@ -347,11 +347,8 @@ def main() -> int:
     figures: dict[str, float] = {}
     for part in measure(set(options.only.split(",")), options.plots):
         figures |= part
-        print(*(f"{name:36} {value:>14,}" for name, value in part.items()), sep="\n", file=sys.stderr, flush=True)
-    line = json.dumps(figures)
-    print(line)
-    if options.json is not None:
-        options.json.write_text(line + "\n")
+        tell(part)
+    close(figures, options.json)
     return 0
 
 

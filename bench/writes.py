@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -27,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/conformance"))
 
 from golden import free_ports  # noqa: E402
+from report import close  # noqa: E402
 from restart import Home, stop  # noqa: E402
 
 from pykueue.api.kinds import EVENT, NAMESPACE, WORKLOAD  # noqa: E402
@@ -191,10 +191,7 @@ def main() -> int:
         found = asyncio.run(run(home, options.writes))
     finally:
         stop(state)
-    line = json.dumps(found)
-    print(line)
-    if options.json is not None:
-        options.json.write_text(line + "\n")
+    close(found, options.json)
     return 0
 
 

@@ -1,0 +1,22 @@
+"""How benchmarks tell their figures: parts for people on stderr as they come, and one JSON line at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def tell(part: Mapping[str, float]) -> None:
+    """Some figures, a line each."""
+    print(*(f"{name:36} {value:>14,}" for name, value in part.items()), sep="\n", file=sys.stderr, flush=True)
+
+
+def close(figures: Mapping[str, Any], file: Path | None) -> None:
+    """All figures as one JSON line, and into a file if one is given."""
+    line = json.dumps(figures)
+    print(line)
+    if file is not None:
+        file.write_text(line + "\n")
