@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pykueue.apiserver.cel import functions
+from pykueue.apiserver.cel.library import operators
+from pykueue.apiserver.cel.library.arguments import no_overload
 from pykueue.apiserver.cel.parser import (
     Call,
     Index,
@@ -44,11 +46,11 @@ _COMPARISONS: Mapping[str, Callable[[int], bool]] = {
     ">=": lambda sign: sign >= 0,
 }
 _ARITHMETIC = {
-    "+": functions.add,
-    "-": functions.subtract,
-    "*": functions.multiply,
-    "/": functions.divide,
-    "%": functions.modulo,
+    "+": operators.add,
+    "-": operators.subtract,
+    "*": operators.multiply,
+    "/": operators.divide,
+    "%": operators.modulo,
 }
 _KEYWORDS = [
     "true",
@@ -237,7 +239,7 @@ class _Compiler:
                     raise CelError(f"no such key: {field}") from None
             if isinstance(value, Optional):
                 return _lookup(value, field)
-            raise functions.no_overload()
+            raise no_overload()
 
         return get, child
 
@@ -276,11 +278,11 @@ class _Compiler:
                 wanted = node.function == "=="
                 return lambda slots: equal(a(slots), b(slots)) is wanted
             case "in", 2:
-                return self._invoke(functions.contains, [args[1], args[0]], scope)
+                return self._invoke(operators.contains, [args[1], args[0]], scope)
             case sign, 2 if sign in _COMPARISONS:
                 a, b = (self._eval(arg, scope) for arg in args)
                 holds = _COMPARISONS[sign]
-                return lambda slots: holds(functions.order(a(slots), b(slots)))
+                return lambda slots: holds(operators.order(a(slots), b(slots)))
             case sign, 2 if sign in _ARITHMETIC:
                 return self._invoke(_ARITHMETIC[sign], args, scope)
         function = functions.FUNCTIONS.get(node.function)
@@ -298,7 +300,7 @@ class _Compiler:
                 return function(*values)
             except (TypeError, AttributeError):
                 # A library function met a value of a type that it does not take.
-                raise functions.no_overload() from None
+                raise no_overload() from None
 
         return call
 
@@ -341,7 +343,7 @@ class _Compiler:
                 return field in value
             if isinstance(value, Optional):
                 return _lookup(value, field).is_present
-            raise functions.no_overload()
+            raise no_overload()
 
         return has
 
@@ -379,7 +381,7 @@ def _spend(slots: _Slots) -> None:
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise functions.no_overload()
+        raise no_overload()
     return value
 
 
@@ -388,7 +390,7 @@ def _not(operand: _Eval) -> _Eval:
 
 
 def _negate(operand: _Eval) -> _Eval:
-    return lambda slots: functions.subtract(0, operand(slots))
+    return lambda slots: operators.subtract(0, operand(slots))
 
 
 def _absorbing(a: _Eval, b: _Eval, *, decisive: bool) -> _Eval:
@@ -415,7 +417,7 @@ def _at(value: Any, key: Any) -> Any:
             raise CelError(f"no such key: {key}")
         return value[key]
     if not isinstance(value, list) or isinstance(key, bool) or not isinstance(key, int):
-        raise functions.no_overload()
+        raise no_overload()
     if not 0 <= key < len(value):
         raise CelError(f"index out of bounds: {key}")
     return value[key]
@@ -443,7 +445,7 @@ def _elements(value: Any, two: bool) -> list[tuple[Any, ...]]:
         return list(value.items()) if two else [(key,) for key in value]
     if isinstance(value, list):
         return list(enumerate(value)) if two else [(item,) for item in value]
-    raise functions.no_overload()
+    raise no_overload()
 
 
 _Maker: TypeAlias = Callable[[_Eval, Sequence[int], Sequence[_Eval]], _Eval]
@@ -508,7 +510,7 @@ def _opt_map(*, flat: bool) -> _Maker:
         def evaluate(slots: _Slots) -> Any:
             found = operand(slots)
             if not isinstance(found, Optional):
-                raise functions.no_overload()
+                raise no_overload()
             if not found.is_present:
                 return found
             slots[at[0]] = found.value

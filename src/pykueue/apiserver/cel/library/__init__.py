@@ -1,0 +1,1 @@
+"""The library of functions, a room for each subject."""
