@@ -223,13 +223,9 @@ class Cycle:
         assert entry.queue is not None
         gate = Gate.RECOMPUTE_ASSIGNMENT_UPON_PREEMPTION_TARGETS_OVERLAP
         if entry.targets and self.features[gate] and self._overlaps(entry):
-            assert entry.assignment is not None
-            pins = _pins(entry.assignment)
-            gone = self._chosen(entry)
             with self.nominator.cache.trial(entry.queue.node.tree):
-                self._remove(entry, gone)
-                self.nominator.renominate(entry, pins, self._gone(entry))
-            self._part_with_overdue(entry)
+                self._remove(entry, self._chosen(entry))
+                self._renominate(entry)
             assert entry.assignment is not None
             entry.is_deferred = entry.assignment.mode is Mode.FIT
             found = "new_targets" if entry.assignment.mode is Mode.PREEMPT and entry.targets else "skipped"
@@ -242,9 +238,19 @@ class Cycle:
         gate = Gate.TAS_RECOMPUTE_ASSIGNMENT_WITHIN_SCHEDULING_CYCLE
         if not entry.assignment.places or not self.features[gate] or not self._fits(entry, with_places=False):
             return False
-        self.nominator.renominate(entry, _pins(entry.assignment), self._gone(entry))
-        self._part_with_overdue(entry)
+        self._renominate(entry)
         return self._fits(entry)
+
+    def _renominate(self, entry: Entry) -> None:
+        """Judge again with the same flavors; whoever leaves for somebody else, or would take its place back, is no victim."""
+        assert entry.assignment is not None
+        nominator = self.nominator.without(self._gone(entry).union(entry.spared))
+        nominator.renominate(entry, _pins(entry.assignment))
+        if self.seats.is_safe and entry.targets:
+            spared = returning_victims(entry, nominator, self.as_pending)
+            if spared:
+                entry.targets, entry.spared = [], (*entry.spared, *spared)
+        self._part_with_overdue(entry)
 
     def _fits(self, entry: Entry, *, with_places: bool = True) -> bool:
         """Whether the usage fits once all victims so far and its own are gone."""

@@ -75,13 +75,12 @@ class Nominator:
         preemptor = replace(self.preemptor, gone=self.preemptor.gone | gone)
         return replace(self, preemptor=preemptor, context=replace(self.context, oracle=preemptor))
 
-    def renominate(self, entry: Entry, pins: Pins, gone: frozenset[ObjectKey]) -> None:
-        """Judge again with only the pinned flavors, as if some Workloads were gone (their usage already is) (§5.6 b)."""
-        again = self.without(gone)
+    def renominate(self, entry: Entry, pins: Pins) -> None:
+        """Judge again with only the pinned flavors (§5.6 b)."""
         if entry.is_second_pass:
-            entry.assignment, entry.targets = again._find_places(entry)
+            entry.assignment, entry.targets = self._find_places(entry)
             return
-        entry.assignment, entry.targets = again._find(entry, pins=pins)
+        entry.assignment, entry.targets = self._find(entry, pins=pins)
         entry.pending.progress = entry.assignment.progress
 
     def _is_valid(self, entry: Entry) -> bool:

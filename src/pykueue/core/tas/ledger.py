@@ -139,6 +139,22 @@ class Ledger:
         if found is not None:
             self._shift(found[1], 1)
 
+    @contextmanager
+    def seated(self, key: ObjectKey, more: Sequence[Places]) -> Iterator[None]:
+        """Count a Workload with more than it holds until the end of the block, also where others ask what they would get without it."""
+        before, parts = self._by_workload.get(key), self._parts(more)
+        places, counted = before if before is not None else ((), [])
+        self._by_workload[key] = ((*places, *more), counted + parts)
+        self._shift(parts, 1)
+        try:
+            yield
+        finally:
+            self._shift(parts, -1)
+            if before is not None:
+                self._by_workload[key] = before
+            else:
+                del self._by_workload[key]
+
     def add(self, places: Sequence[Places]) -> None:
         """Hold these; noted inside a trial."""
         self._shift(self._parts(places), 1)

@@ -15,7 +15,9 @@ from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.cycle import FITS_LATER, WAITING_FOR_PODS_READY
 from pykueue.core.scheduler.decisions import Admit, CycleResult, Pending, Preempt
 from support.cohorts import plant
+from support.nodes import HOST
 from support.world import World, pendings
+from unit.core.scheduler.test_topology_cases import hosts, pod_set, standing, submit
 
 SAFE = Features({Gate.PYKUEUE_SAFE_PREEMPTION: True})
 KUEUES = Features({})
@@ -229,6 +231,26 @@ def circle(features: Features) -> Stage:
     return stage
 
 
+def circle_of_places(features: Features) -> Stage:
+    """The same with blue quota in plenty: a fourth node's worth is missing, so `x` and `v1` evict each other for places."""
+    stage = Stage(features, msgspec.structs.replace(Configuration(), fair_sharing=FairSharing()))
+    stage.topology("t", HOST)
+    stage.flavor("red")
+    stage.flavor("blue", topologyName="t")
+    stage.nodes(hosts(node="4"))
+    for name in "ad":
+        stage.queue(name, "red:6→blue:2", "co", RWC="A")
+    stage.queue("idle", "blue:4", "co")
+    stage.workload("d-red", "d", "10", at="red")
+    one, two = pod_set("one", 1, required=HOST), pod_set("one", 1, "2", required=HOST)
+    standing(stage, "z", "a", one, {"node": 1}, "blue")
+    standing(stage, "x", "a", two, {"node": 1}, "blue")
+    standing(stage, "y", "d", one, {"node": 1}, "blue")
+    submit(stage, "v1", one, queue="d", t=1)
+    submit(stage, "v2", one, queue="d", t=2)
+    return stage
+
+
 def play(stage: Stage, rounds: int) -> int:
     """Let victims leave as soon as they are evicted; the number of evictions."""
     n = 0
@@ -262,6 +284,15 @@ def test_nobody_is_evicted_who_would_take_its_place_back() -> None:
     stage.queue("unrelated", "red:0→blue:0", "co")
     told = [found["x"].message for result in stage.settle() if "x" in (found := pendings(result))]
     assert told[-1].endswith("Workloads that would preempt it in turn are spared: ns/v1, ns/v2")
+
+
+def test_places_are_not_taken_back_either() -> None:
+    """Where quota suffices and nodes do not, victims that would take their places back are spared just as well."""
+    assert play(circle_of_places(KUEUES), 24) > 40
+    stage = circle_of_places(SAFE)
+    assert play(stage, 24) == 1
+    assert not any(notice.startswith("PreemptionLoop") for notice in stage.notices)
+    assert set(stage.holds()) == {"d-red", "v1", "v2", "y", "z"}
 
 
 def test_nobody_is_evicted_while_admission_is_blocked() -> None:

@@ -15,12 +15,16 @@ from collections.abc import Callable
 
 import msgspec
 
+from pykueue.api.instant import Instant
 from pykueue.api.objects import ObjectKey
 from pykueue.core.queue.heads import Pending
 from pykueue.core.scheduler.entry import Entry
 from pykueue.core.scheduler.nominate import Nominator
 from pykueue.core.scheduler.preemption.candidates import Demand
 from pykueue.core.workload.info import Info
+
+_LAST = Instant(1 << 62)
+"""It will have reserved its quota later than everybody else, and so is the first that others of its priority choose."""
 
 
 def returning_victims(entry: Entry, nominator: Nominator, as_pending: Callable[[Info], Info]) -> list[ObjectKey]:
@@ -40,24 +44,24 @@ def returning_victims(entry: Entry, nominator: Nominator, as_pending: Callable[[
     demand = Demand(entry.info, queue, {}, (), cache)
     # Who only lacks places has its quota, and is counted with it.
     held = queue.workloads.get(key)
-    seated = held if held is not None else msgspec.structs.replace(entry.info, usage=usage)
+    seated = held if held is not None else msgspec.structs.replace(entry.info, usage=usage, reserved_at=_LAST)
     found = []
     with cache.trial(queue.node.tree):
         for target in entry.targets:
             demand.remove(target.info)
         if held is None:
             demand.restore(seated)
-        cache.ledger.add(assignment.places)
         queue.workloads[key] = seated
         try:
-            for target in entry.targets:
-                if target.info.is_evicted:
-                    continue
-                waiting = as_pending(target.info)
-                again = Entry(waiting, Pending(waiting), cache.queue(waiting.cluster_queue))
-                judge.nominate(again)
-                if any(victim.info.key == key for victim in again.targets):
-                    found.append(target.info.key)
+            with cache.ledger.seated(key, assignment.places):
+                for target in entry.targets:
+                    if target.info.is_evicted:
+                        continue
+                    waiting = as_pending(target.info)
+                    again = Entry(waiting, Pending(waiting), cache.queue(waiting.cluster_queue))
+                    judge.nominate(again)
+                    if any(victim.info.key == key for victim in again.targets):
+                        found.append(target.info.key)
         finally:
             if held is None:
                 del queue.workloads[key]
