@@ -1,7 +1,7 @@
 """What the admission engine knows, and the questions about it that change nothing.
 
 `EngineState` holds the latest objects, what waits (`queue/manager.py`), what holds quota (`cache/clusterqueue.py`), and whose views changed. It
-answers what statuses, webhooks and people want to know of them. What changes the state, and decides, is `engine.py`.
+answers what statuses, webhooks and people want to know of them. What changes the state is `engine_moves.py`; what decides, `engine.py`.
 
 Source: scheduling.md §10.5, §12, §13.
 """
