@@ -93,7 +93,7 @@ class AdmissionEngine(EngineMoves):
     def set_cluster_queue(self, name: str, cluster_queue: ClusterQueue | None, now: Instant) -> None:
         """Take in the latest version of a ClusterQueue; None if it is gone."""
         before = self._cache.queue(name)
-        old_members = self._cache.tree_members(name)
+        old_members, old_cohorts = self._cache.tree_members(name), self._cache.cohorts_above(name)
         if cluster_queue is None:
             self._cache.set_cluster_queue(name, None)
             self._queues.delete_cluster_queue(name)
@@ -113,8 +113,10 @@ class AdmissionEngine(EngineMoves):
         self._version += 1
         if before is None and cluster_queue is not None:
             self._requeue_locals(name, now)
-        self._retry([*old_members, *self._cache.tree_members(name)], now)
+        members = [*old_members, *self._cache.tree_members(name)]
+        self._retry(members, now)
         self._touch_queue(name)
+        self._touch_shares(members, old_cohorts)
 
     def set_cohort(self, name: str, cohort: Cohort | None, now: Instant) -> None:
         """Take in the latest version of a Cohort; None if it is gone."""
@@ -122,13 +124,13 @@ class AdmissionEngine(EngineMoves):
         if known is not None and cohort is not None and known.spec == cohort.spec:
             return
         self._version += 1
-        old_members = self._cache.cohort_members(name)
+        old_members, old_cohorts = self._cache.cohort_members(name), self._cache.cohorts_above(name, is_cohort=True)
         self._cache.set_cohort(name, cohort)
         members = list(dict.fromkeys([*old_members, *self._cache.cohort_members(name)]))
         self._retry(members, now)
         for member in members:
             self._touch_queue(member)
-        self._changed[2][name] = None
+        self._touch_shares(members, [name, *old_cohorts])
 
     def set_local_queue(self, key: ObjectKey, local_queue: LocalQueue | None, now: Instant) -> None:
         """Take in the latest version of a LocalQueue; None if it is gone."""
@@ -291,6 +293,9 @@ class AdmissionEngine(EngineMoves):
         """Whose views changed since the last call."""
         queues, locals_, cohorts, workloads = self._changed
         self._changed = ({}, {}, {}, {})
+        if self._config.fair_sharing is not None:
+            # What a queue uses counts in the share of every cohort above it.
+            cohorts.update(dict.fromkeys(above for name in queues for above in self._cache.cohorts_above(name)))
         return Changed(tuple(sorted(queues)), tuple(sorted(locals_)), tuple(sorted(cohorts)), tuple(sorted(workloads)))
 
     def explainer(self, now: Instant) -> Explainer:

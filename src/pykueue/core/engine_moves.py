@@ -9,7 +9,7 @@ Source: scheduling.md §3, §5, §13.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pykueue.api.constants import WorkloadCondition
 from pykueue.api.instant import Instant
@@ -191,6 +191,12 @@ class EngineMoves(EngineState):
     def _touch(self, cluster_queue: str, local: ObjectKey) -> None:
         self._changed[0][cluster_queue] = None
         self._changed[1][local] = None
+
+    def _touch_shares(self, cluster_queues: Iterable[str], cohorts: Iterable[str]) -> None:
+        """Quotas or weights changed: the shares of these ClusterQueues and Cohorts did."""
+        self._changed[2].update(dict.fromkeys(cohorts))
+        if self._config.fair_sharing is not None:
+            self._changed[0].update(dict.fromkeys(cluster_queues))
 
     def _touch_queue(self, name: str) -> None:
         waiting = self._queues.queue(name)

@@ -133,6 +133,28 @@ def test_cohorts_with_shares() -> None:
         assert world.engine.cohort_status("nobody") is None
 
 
+def test_shares_that_change_are_told() -> None:
+    """With fair sharing, usage reaches the status of every Cohort above, and a quota or weight that of the whole tree."""
+    world = World(Configuration(fair_sharing=FairSharing()))
+    world.cohort("root")
+    world.cohort("child", parent="root")
+    world.cohort("other", parent="root")
+    world.queue("cq", "default:2", "child")
+    world.queue("lender", "default:6", "other")
+    world.engine.take_changed()
+    world.workload("w", "cq", "4", at="default")
+    changed = world.engine.take_changed()
+    assert (changed.cluster_queues, changed.cohorts) == (("cq",), ("child", "root"))
+    world.queue("lender", "default:14", "other")
+    changed = world.engine.take_changed()
+    assert (changed.cluster_queues, changed.cohorts) == (("cq", "lender"), ("child", "other", "root"))
+    world.queue("cq", "default:2", "other")
+    changed = world.engine.take_changed()
+    assert (changed.cluster_queues, changed.cohorts) == (("cq", "lender"), ("child", "other", "root"))
+    world.cohort("other", parent="new")
+    assert world.engine.take_changed().cohorts == ("new", "other", "root")
+
+
 @pytest.mark.parametrize("strategy", ["BlockUndeclared", "IgnoreUndeclared"])
 def test_resources_that_no_group_covers(strategy: str) -> None:
     """They keep a Workload waiting, or do not count, as the configuration says."""

@@ -155,8 +155,6 @@ def eviction_event_reason(reason: str) -> str:
 
 
 def _reset_check(check: AdmissionCheckState, now: Instant) -> AdmissionCheckState:
-    if check.state == "Pending" and not check.pod_set_updates:
-        return check
     retries = check.retry_count
     return msgspec.structs.replace(
         check,

@@ -264,6 +264,9 @@ class WorkloadReconciler:
         del reader
         if not self._features[Gate.ADMISSION_GATED_BY] or workload.is_true(WorkloadCondition.QUOTA_RESERVED):
             return PASS
+        if not workload.spec.active:
+            # What is inactive says so (§10.5); the gate is noted once the Workload is active again.
+            return PASS
         gates = workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "")
         current = workload.condition(WorkloadCondition.QUOTA_RESERVED)
         # The scheduler gives the same reason for preemption gates, with another message.

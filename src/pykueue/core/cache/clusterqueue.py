@@ -159,6 +159,12 @@ class Cache:
         node = self.cohort_node(name)
         return [] if node is None else [leaf.name for leaf in node.tree.root.leaves()]
 
+    def cohorts_above(self, name: str, *, is_cohort: bool = False) -> list[str]:
+        """The cohorts above a ClusterQueue, or a cohort; none for one that is unknown, or in a cycle."""
+        queue = None if is_cohort else self.queue(name)
+        node = self.cohort_node(name) if is_cohort else queue.node if queue is not None else None
+        return [above.name for above in node.lineage() if above is not node] if node is not None else []
+
     def set_cluster_queue(self, name: str, spec: ClusterQueue | None) -> None:
         """Add, change or remove a ClusterQueue."""
         old = self._queues.get(name)

@@ -155,6 +155,19 @@ def test_a_check_that_wants_a_retry_evicts(checks: dict[str, str], message: str)
         assert (check.retry_count or 0) == (1 if check.name in checks else 0)
 
 
+def test_an_eviction_is_told_by_every_check() -> None:
+    """AC-10: also by one that was still pending; only a change of state moves its time."""
+    world = with_checks("ac1", "ac2")
+    world.submit("w", "cq")
+    world.settle()
+    [_, before] = world.workload("w").status.admission_checks
+    world.set_check("w", "ac1", "Retry", "m")
+    world.settle(5)
+    [_, after] = world.workload("w").status.admission_checks
+    assert (after.state, after.message) == ("Pending", "Reset to Pending after eviction. Previously: Pending")
+    assert after.last_transition_time == before.last_transition_time
+
+
 def test_the_latest_patience_counts() -> None:
     """AC-12: of several checks that ask for time the longest is granted, and it never shrinks."""
     world = with_checks("ac1", "ac2")
@@ -486,6 +499,19 @@ def test_admission_gates() -> None:
     world.set_spec(CLUSTER_QUEUE, "cq", stopPolicy="None")
     world.settle(2)
     assert world.has_quota("w")
+
+
+def test_an_inactive_workload_with_a_gate() -> None:
+    """It says that it is inactive, and settles; the gate is noted again when it is active."""
+    world = make_world()
+    world.submit("w", "cq", metadata={"annotations": {K + "admission-gated-by": "a"}})
+    world.settle(2)
+    world.set_spec(WORKLOAD, "w", active=False)
+    world.settle(2)
+    assert world.condition("w", "QuotaReserved") == ("False", "Deactivated", "The workload is deactivated")
+    world.set_spec(WORKLOAD, "w", active=True)
+    world.settle(2)
+    assert world.condition("w", "QuotaReserved") == ("False", "AdmissionGated", "Admission is gated by: a")
 
 
 def test_admission_gates_are_a_gate() -> None:
