@@ -162,7 +162,7 @@ steps = st.one_of(
 def test_shapes_are_parked_as_their_members_would_be(
     is_strict: bool, keeps_preemptors: bool, is_by_usage: bool, play: list[tuple[str, object]]
 ) -> None:
-    """After every step the same Workloads are active, parked, and bypassed, in the same order; each bypassed one was told."""
+    """After every step the same Workloads are active, parked, and bypassed, in the same order; each bypassed one was told that it waits."""
     queue = PendingQueue(is_strict=is_strict, keeps_preemptors=keeps_preemptors)
     twin = Twin(is_strict, keeps_preemptors)
     usage: dict[ObjectKey, float] = {}
@@ -182,6 +182,7 @@ def test_shapes_are_parked_as_their_members_would_be(
                 head, want = queue.pop(), twin.pop()
                 assert (head.info.key if head is not None else None) == want
                 if want is not None:
+                    told[want] = None  # the cycle tells its head why it waits
                     told |= dict.fromkeys(queue.requeue(want, reason, NOW, (f"r{n}", "m")))
                     twin.requeue(want, reason, (f"r{n}", "m"))
             case "wake", str() as namespaces:
