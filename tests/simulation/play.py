@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from pykueue.api.kinds import EVENT
 from simulation.checks import QuotaWatch, StartWatch, faults_at_rest, faults_when_empty, faults_without_queues
+from simulation.memory import faults_of_memory
 from simulation.user import User
 from support.simulated import SimulatedCluster
 
@@ -96,6 +97,7 @@ async def _play(seed: int, errors: Errors) -> Played:
             await _rests(cluster, faults_when_empty)
             await user.delete_queues()
             await _rests(cluster, faults_without_queues)
+            await _rests(cluster, faults_of_memory)
         except AssertionError as error:
             quota.faults.append(str(error))
         faults = [*quota.faults, *starts.faults, *dict.fromkeys(cluster.refused), *errors.told]

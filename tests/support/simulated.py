@@ -195,6 +195,11 @@ class SimulatedCluster:
         self.tell("faults end")
         await self.advance(5)
 
+    @property
+    def managers(self) -> Sequence[Manager]:
+        """The product's, if it lives, and that of the emulation."""
+        return [manager for manager in (self._product, self._emulation) if manager is not None]
+
     def is_idle(self) -> bool:
         """Whether nobody has anything to do now."""
         return self._product is not None and self._product.is_idle() and self._emulation.is_idle()

@@ -73,17 +73,30 @@ _TYPED: dict[Kind, type[KueueObject]] = {
 }
 
 
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """A preemption that is being written.
+
+    Attributes:
+        preemption: as it was decided.
+        is_served: whether some victim is evicted: then it is told no more that it failed.
+    """
+
+    preemption: Preempt
+    is_served: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Eviction:
     """One victim's side of a preemption.
 
     Attributes:
-        preemption: that asks for it.
+        attempt: that asks for it.
         victim: as it was when it was chosen, or as it is now when it is tried again.
         n_tries: how often it was tried before.
     """
 
-    preemption: Preempt
+    attempt: Attempt
     victim: Victim
     n_tries: int = 0
 
@@ -104,8 +117,6 @@ class AdmissionController:
     _next_token: int = 1
     _open: dict[int, Act] = field(default_factory=dict)
     _late: list[Pending | SecondPassFailed | Eviction] = field(default_factory=list)
-    _served: dict[ObjectKey, Preempt] = field(default_factory=dict)
-    """The last preemption of a preemptor of which some victim was evicted."""
     _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
     _telling: dict[ObjectKey, Pending | None] = field(default_factory=dict)
     """Workloads whose `Pending` is being written, and what is to be told after it."""
@@ -127,8 +138,6 @@ class AdmissionController:
         engine = self.engine
         match event.kind:
             case kinds.WORKLOAD:
-                if gone:
-                    self._served.pop(objects.key(obj), None)
                 engine.set_workload(objects.key(obj), None if gone else reader.typed(Workload, obj), now)
             case kinds.LOCAL_QUEUE:
                 engine.set_local_queue(objects.key(obj), None if gone else reader.typed(LocalQueue, obj), now)
@@ -205,7 +214,7 @@ class AdmissionController:
                 self._late.append(meanwhile)
                 return
         if error is None and isinstance(decision, Eviction):
-            self._served[decision.preemption.key] = decision.preemption
+            decision.attempt.is_served = True
         if error is None or decision is None:
             return
         match decision:
@@ -236,9 +245,8 @@ class AdmissionController:
             self._late.append(dataclasses.replace(eviction, n_tries=eviction.n_tries + 1))
             return
         self.engine.preemption_failed(eviction.victim.key, now)
-        preemption = eviction.preemption
-        is_served = any(victim.is_evicted for victim in preemption.victims)
-        if not is_served and self._served.get(preemption.key) is not preemption:
+        if not eviction.attempt.is_served:
+            preemption = eviction.attempt.preemption
             self._late.append(dataclasses.replace(preemption.pending, message=preemption.failed_message))
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
@@ -363,7 +371,8 @@ def _acts(decision: Decision) -> tuple[Act, ...]:
     """A preemption is several writes that may fail on their own: each victim's, and the preemptor's."""
     if not isinstance(decision, Preempt):
         return (decision,)
-    evictions = (Eviction(decision, victim) for victim in decision.victims if not victim.is_evicted)
+    attempt = Attempt(decision, is_served=any(victim.is_evicted for victim in decision.victims))
+    evictions = (Eviction(attempt, victim) for victim in decision.victims if not victim.is_evicted)
     return (*evictions, decision.pending)
 
 
@@ -384,7 +393,7 @@ def _again(
 
 
 def _eviction(eviction: Eviction, now: Instant) -> tuple[Command, ...]:
-    victim, preemptor = eviction.victim, eviction.preemption.pending.workload
+    victim, preemptor = eviction.victim, eviction.attempt.preemption.pending.workload
     evicted = transitions.preempt(victim.workload, victim.reason, victim.message, now)
     reason = transitions.eviction_event_reason(Reason.PREEMPTED)
     return (

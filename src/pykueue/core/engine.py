@@ -30,6 +30,7 @@ from pykueue.api.v1beta2 import (
     Workload,
 )
 from pykueue.core.engine_moves import EngineMoves
+from pykueue.core.engine_state import discard
 from pykueue.core.explain.explainer import Explainer
 from pykueue.core.features import Gate
 from pykueue.core.queue.heads import Pending
@@ -136,7 +137,7 @@ class AdmissionEngine(EngineMoves):
         """Take in the latest version of a LocalQueue; None if it is gone."""
         old = self._queues.local_queues.get(key)
         if old is not None:
-            self._locals_of.get(old.spec.cluster_queue, {}).pop(key, None)
+            discard(self._locals_of, old.spec.cluster_queue, key)
         if local_queue is None:
             self._queues.local_queues.pop(key, None)
         else:
@@ -152,6 +153,7 @@ class AdmissionEngine(EngineMoves):
         known = self._cache.flavors.get(name)
         if known is None or flavor is None or known.spec != flavor.spec:
             self._rejudged(self._cache.set_flavor(name, flavor), now)
+            self._book.keep_trees(self._cache.trees())
 
     def set_admission_check(self, name: str, check: AdmissionCheck | None, now: Instant) -> None:
         """Take in the latest version of an AdmissionCheck; None if it is gone."""
@@ -164,6 +166,7 @@ class AdmissionEngine(EngineMoves):
         known = self._cache.topologies.get(name)
         if known is None or topology is None or known.spec != topology.spec:
             self._rejudged(self._cache.set_topology(name, topology), now)
+            self._book.keep_trees(self._cache.trees())
 
     def set_namespace(self, name: str, labels: Mapping[str, str] | None, now: Instant) -> None:
         """Take in a namespace's labels; None if it is gone."""
@@ -192,7 +195,10 @@ class AdmissionEngine(EngineMoves):
         """Take in all LimitRanges of a namespace."""
         if list(self._limit_ranges.get(namespace, ())) == list(limit_ranges):
             return
-        self._limit_ranges[namespace] = tuple(limit_ranges)
+        if limit_ranges:
+            self._limit_ranges[namespace] = tuple(limit_ranges)
+        else:
+            del self._limit_ranges[namespace]
         self._maker.forget()
         self._recompute([k for k in self._workloads if k.namespace == namespace], now)
 

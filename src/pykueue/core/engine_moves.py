@@ -15,7 +15,7 @@ from pykueue.api.constants import WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.objects import ObjectKey, matches_labels
 from pykueue.api.v1beta2 import Workload
-from pykueue.core.engine_state import EngineState, local_queue_of
+from pykueue.core.engine_state import EngineState, discard, local_queue_of
 from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import (
     has_quota,
@@ -37,7 +37,7 @@ class EngineMoves(EngineState):
         else:
             before = after if new is not None and old.spec.queue_name == new.spec.queue_name else local_queue_of(old)
         if before is not None and before != after:
-            self._by_local.get(before, {}).pop(key, None)
+            discard(self._by_local, before, key)
         if new is None or after is None:
             self._workloads.pop(key, None)
         else:

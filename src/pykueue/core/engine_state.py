@@ -8,8 +8,9 @@ Source: scheduling.md §10.5, §12, §13.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
@@ -40,6 +41,8 @@ from pykueue.core.views import (
 from pykueue.core.workload.info import Info, InfoMaker
 from pykueue.core.workload.lifecycle import has_quota, is_queueable
 from pykueue.core.workload.variants import flavor_of, parent_of, rank
+
+_Group = TypeVar("_Group", bound=Hashable)
 
 
 class EngineState:
@@ -195,6 +198,14 @@ class EngineState:
         """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""
         waiting = self._queues.queue(cluster_queue)
         return [item.info.key for item in waiting.ordered()] if waiting is not None else []
+
+
+def discard(groups: dict[_Group, dict[ObjectKey, None]], group: _Group, key: ObjectKey) -> None:
+    """Take a key out of a group; a group goes with its last key."""
+    members = groups.get(group, {})
+    members.pop(key, None)
+    if not members:
+        groups.pop(group, None)
 
 
 def local_queue_of(workload: Workload) -> ObjectKey:

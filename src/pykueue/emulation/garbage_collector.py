@@ -110,9 +110,7 @@ class GarbageCollector:
     def _remember(self, uid: str) -> None:
         self._unseen.pop(uid, None)
         self._gone[uid] = None
-        if len(self._gone) > _MEMORY_MAX:
-            for stale in list(self._gone)[: _MEMORY_MAX // 2]:
-                del self._gone[stale]
+        _bound(self._gone)
 
     def _dependents(self, reader: Reader, owner: Obj) -> list[tuple[Kind, Obj]]:
         uid = objects.uid(owner)
@@ -131,6 +129,7 @@ class GarbageCollector:
         for ref in objects.owner_references(obj):
             owner = self._owner(reader, objects.namespace(obj), ref)
             if owner is not None:
+                self._unseen.pop(ref.uid, None)
                 is_waiting = objects.is_deleting(owner[1]) and FOREGROUND in objects.finalizers(owner[1])
                 (found.waiting if is_waiting else found.solid).append(ref)
             elif (ref.api_version.rpartition("/")[0], ref.kind) not in self._by_reference:
@@ -139,6 +138,7 @@ class GarbageCollector:
                 found.gone.append(ref)
             else:
                 doubt_us = self._unseen.setdefault(ref.uid, now) + UNSEEN_US - now
+                _bound(self._unseen)
                 if doubt_us > 0:
                     found.unseen_us = max(found.unseen_us, doubt_us)
                 else:
@@ -172,6 +172,13 @@ class GarbageCollector:
         uid = objects.uid(obj)
         freed = [_without_references(dep_kind, dep, {uid}) for dep_kind, dep in self._dependents(reader, obj)]
         return (*parts.together(freed), _without_finalizer(kind, obj, ORPHAN))
+
+
+def _bound(known: dict[str, Any]) -> None:
+    """Forget the older half of what would be too much."""
+    if len(known) > _MEMORY_MAX:
+        for stale in list(known)[: _MEMORY_MAX // 2]:
+            del known[stale]
 
 
 def _same_bonds(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:

@@ -81,8 +81,6 @@ def _node_wakes(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
 
 
 def _pod_wakes(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-    """A pod whose node is known is nobody's orphan."""
+    """A pod whose node is known is nobody's orphan. When the last orphan goes, its node is missed no more."""
     node = str(get_path(event.new, "spec", "nodeName") or "")
-    if not node or event.change is Change.DELETED or reader.get(NODE, "", node) is not None:
-        return ()
-    return (ObjectKey("", node),)
+    return (ObjectKey("", node),) if node and reader.get(NODE, "", node) is None else ()

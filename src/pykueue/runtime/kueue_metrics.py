@@ -122,10 +122,10 @@ class MeteredEngine:
                 self._preemptors.update({victim.key: name for victim in decision.victims if not victim.is_evicted})
 
     def _changes(self, event: ObjectEvent, reader: Reader, now: Instant) -> Sequence[Sample]:
-        new = reader.typed(Workload, event.new)
         if event.change is Change.DELETED:
-            self._preemptors.pop(new.key, None)
+            self._preemptors.pop(objects.key(event.new), None)
             return ()
+        new = reader.typed(Workload, event.new)
         if event.old is None:
             return self._creation(event.new, new, reader)
         # The engine still has the version before; decoding `event.old` anew would leave it in the reader's memory.

@@ -64,6 +64,7 @@ class WorkQueue:
             elif key not in lane.due or due < lane.due[key]:
                 lane.due[key] = due
                 heapq.heappush(lane.heap, (due, next(self._order), key))
+                _thin_out(lane)
 
     def pop(self, now: Instant) -> tuple[str, ObjectKey] | None:
         """The next reconciler and key that may run; `done` must follow. None if there is none."""
@@ -123,6 +124,13 @@ class WorkQueue:
         """How many keys may run now or run."""
         lane = self._lanes[reconciler]
         return len(lane.ready) + len(lane.active)
+
+
+def _thin_out(lane: _Lane) -> None:
+    """Drop the wishes that no longer count once they are most of the heap: one for a time far ahead would stay until then."""
+    if len(lane.heap) > 2 * len(lane.due) + 64:
+        lane.heap[:] = [item for item in lane.heap if lane.due.get(item[2]) == item[0]]
+        heapq.heapify(lane.heap)
 
 
 def _ripen(lane: _Lane, now: Instant) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pykueue.api.kinds import NODE, POD
 from pykueue.emulation.nodes import make_node
+from pykueue.emulation.pod_gc import PodGarbageCollector
 from support.cluster import Cluster
 from support.emulated import finish, make_cluster, template
 
@@ -55,3 +56,14 @@ def test_a_pod_that_ended_stays_as_it_ended() -> None:
     cluster.delete(NODE, node)
     cluster.advance(100)
     assert cluster.get(POD, "a")["status"]["phase"] == "Succeeded"
+
+
+def test_a_node_without_orphans_is_missed_no_more() -> None:
+    """Nodes come and go under ever new names: none is remembered when its last pod is gone."""
+    cluster, node = cluster_with()
+    cluster.delete(NODE, node)
+    cluster.advance(100)
+    collector = cluster._reconcilers[PodGarbageCollector.name]
+    assert isinstance(collector, PodGarbageCollector)
+    assert not cluster.exists(POD, "a")
+    assert not collector._missed

@@ -81,3 +81,14 @@ def test_a_timer_ends_with_the_pass() -> None:
     queue.pop(at(0))
     queue.done("r", A, at(0), failed=False)
     assert queue.next_due(at(0)) is None
+
+
+def test_wishes_that_no_longer_count_do_not_pile_up() -> None:
+    """A key that runs now and again and wants to run much later as well is one wish, however often that was."""
+    queue = WorkQueue(["r"])
+    for now in range(10_000):
+        queue.add("r", A, at(now))
+        queue.pop(at(now))
+        queue.done("r", A, at(now), failed=False, requeue_after_us=10**9)
+    assert len(queue._lanes["r"].heap) < 100
+    assert queue.next_due(at(10_000)) == 10**9 + 9_999

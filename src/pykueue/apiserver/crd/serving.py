@@ -95,7 +95,7 @@ class CustomResources:
         present = {name(definition): definition for definition in self._storage.list()}
         for gone in [known for known in self._seen if known not in present]:
             self._serve(gone, [])
-            del self._seen[gone]
+            del self._seen[gone], self._served[gone]
         for known, definition in present.items():
             if self._seen.get(known) is definition:
                 continue

@@ -33,6 +33,7 @@ from pykueue.core.cache.cohort import Quota, QuotaNode, QuotaTree
 from pykueue.core.cache.forest import Forest
 from pykueue.core.resources import PODS, FlavorResource, parse_amount
 from pykueue.core.tas.ledger import Ledger, places_of
+from pykueue.core.tas.topology import levels_of
 from pykueue.core.workload.info import Info
 
 MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
@@ -223,6 +224,11 @@ class Cache:
         flavors = (self.flavors.get(name) for name in queue.uses_flavors)
         return [f.spec.topology_name for f in flavors if f is not None and f.spec.topology_name]
 
+    def trees(self) -> list[tuple[tuple[str, ...], Mapping[str, str]]]:
+        """The trees of nodes that flavors are placed in: levels, and labels of the nodes."""
+        found = ((self.topologies.get(f.spec.topology_name or ""), f.spec.node_labels) for f in self.flavors.values())
+        return [(levels_of(topology), labels) for topology, labels in found if topology is not None]
+
     def has_topology(self, flavor: str) -> bool:
         """Whether a flavor has a topology."""
         found = self.flavors.get(flavor)
@@ -310,8 +316,10 @@ class Cache:
             del self.local_tallies[info.local_queue]
         queue = self._queues.get(info.cluster_queue)
         if queue is None:
-            waiting = self._homeless.get(info.cluster_queue, {})
-            waiting.pop(key, None)
+            waiting = self._homeless[info.cluster_queue]
+            del waiting[key]
+            if not waiting:
+                del self._homeless[info.cluster_queue]
             return info
         del queue.workloads[key]
         queue.generation += 1

@@ -16,6 +16,7 @@ from pykueue.core.explain.facts import DomainFacts, DomainResource, PlacedWorklo
 from pykueue.core.resources import format_amount
 from pykueue.core.tas.ledger import Ledger, Spot
 from pykueue.core.tas.scheduling import NodeTopologies
+from pykueue.core.tas.topology import levels_of
 
 if TYPE_CHECKING:
     from pykueue.core.tas.tree import Tree
@@ -73,7 +74,7 @@ def topology_facts(topologies: NodeTopologies, name: str = "") -> tuple[Topology
         topology = cache.topologies.get(flavor.spec.topology_name or "")
         if topology is None or (name and topology.name != name):
             continue
-        levels = tuple(level.node_label for level in topology.spec.levels)
+        levels = levels_of(topology)
         tree = book.tree(levels, flavor.spec.node_labels)
         tenancies = tenancies_of(tree, cache.ledger, flavor_name, tenants)
         found.append(

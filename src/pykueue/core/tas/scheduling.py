@@ -24,7 +24,7 @@ import msgspec
 
 from pykueue.api.constants import Annotation, Reason
 from pykueue.api.conversion.topology import Domain
-from pykueue.api.v1beta2 import ResourceFlavor, Topology, TopologyRequest
+from pykueue.api.v1beta2 import ResourceFlavor, TopologyRequest
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
@@ -32,7 +32,7 @@ from pykueue.core.tas.demand import PodDemand, demand_of_pod, preferences_of
 from pykueue.core.tas.elastic import first, grown, refusal
 from pykueue.core.tas.ledger import Ledger, Places
 from pykueue.core.tas.request import Layout, asked_levels, is_requested, resolve
-from pykueue.core.tas.topology import NodeBook, Path
+from pykueue.core.tas.topology import NodeBook, Path, levels_of
 from pykueue.core.workload.info import Info, PodSetInfo
 from pykueue.core.workload.lifecycle import has_quota
 from pykueue.core.workload.requests import pod_requests
@@ -132,7 +132,7 @@ class NodeTopologies:
         topology = self.cache.topologies.get(flavor.spec.topology_name)
         if topology is None:
             return f'Flavor "{flavor.name}" information missing in TAS cache'
-        if not set(asked_levels(pod_set.topology)) <= set(_levels(topology)):
+        if not set(asked_levels(pod_set.topology)) <= set(levels_of(topology)):
             return f'Flavor "{flavor.name}" does not contain the requested level'
         return None
 
@@ -470,7 +470,7 @@ class NodeTopologies:
         topology = self.cache.topologies.get(flavor.spec.topology_name or "") if flavor is not None else None
         if flavor is None or topology is None:
             return None
-        return room_of(self.book.tree(_levels(topology), flavor.spec.node_labels), ledger, name)
+        return room_of(self.book.tree(levels_of(topology), flavor.spec.node_labels), ledger, name)
 
     def _demand(self, pod_set: PodSetInfo, flavor: ResourceFlavor) -> PodDemand:
         spec, counts_affinity = pod_set.spec, self.features[Gate.TAS_RESPECT_NODE_AFFINITY_PREFERRED]
@@ -505,7 +505,3 @@ def _settle(assignment: Assignment, found: Mapping[str, Places]) -> None:
     for result in assignment.pod_sets:
         if not result.is_kept:
             result.places = found.get(result.name)
-
-
-def _levels(topology: Topology) -> tuple[str, ...]:
-    return tuple(level.node_label for level in topology.spec.levels)

@@ -14,12 +14,13 @@ Source: tas.md §4.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pykueue.api.constants import Annotation
 from pykueue.api.objects import Obj, ObjectKey
+from pykueue.api.v1beta2 import Topology
 from pykueue.core.resources import PODS, parse_amount
 from pykueue.core.workload.requests import Requests, pod_requests
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 HOSTNAME = "kubernetes.io/hostname"
 Path = tuple[str, ...]
 """Values of the levels, from the widest down."""
+_TreeKey: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
+"""Levels, and labels of the nodes."""
 
 _NOTHING: Mapping[str, int] = {}
 _TOPOLOGY_ANNOTATIONS = (
@@ -66,7 +69,7 @@ class NodeBook:
         self._nodes: dict[str, Node] = {}
         self._pods: dict[ObjectKey, tuple[str, Requests]] = {}
         self._foreign: dict[str, Requests] = {}
-        self._trees: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Tree] = {}
+        self._trees: dict[_TreeKey, Tree] = {}
 
     def set_node(self, name: str, obj: Obj | None) -> list[Node]:
         """Take in the latest version of a Node, None if it is gone; returns what it was and is, nothing without a change."""
@@ -103,12 +106,23 @@ class NodeBook:
         """The domains of the usable nodes with these labels that have all levels."""
         from pykueue.core.tas.tree import build_tree
 
-        key = (tuple(levels), tuple(sorted(node_labels.items())))
+        key = _tree_key(levels, node_labels)
         tree = self._trees.get(key)
         if tree is None:
             chosen = [n for n in self._nodes.values() if _belongs(n, *key)]
             tree = self._trees[key] = build_tree(key[0], chosen, self._foreign)
         return tree
+
+    def keep_trees(self, wanted: Iterable[tuple[Sequence[str], Mapping[str, str]]]) -> None:
+        """Drop all trees but these; their rooms are made anew, for the flavors that they were of may be gone.
+
+        Args:
+            wanted: levels and labels of nodes, as of `tree`.
+        """
+        keys = {_tree_key(*each) for each in wanted}
+        self._trees = {key: tree for key, tree in self._trees.items() if key in keys}
+        for tree in self._trees.values():
+            tree.rooms.clear()
 
     def left_out(self, levels: Sequence[str], node_labels: Mapping[str, str]) -> list[str]:
         """Names of the nodes with these labels that are in no domain: not usable, or without a label of each level."""
@@ -123,8 +137,15 @@ class NodeBook:
         total = self._foreign.setdefault(node, {})
         for name, amount in requests.items():
             total[name] = total.get(name, 0) + sign * amount
+        if not any(total.values()):
+            del self._foreign[node]
         for tree in self._trees.values():
             tree.change_free(node, requests, -sign)
+
+
+def levels_of(topology: Topology) -> tuple[str, ...]:
+    """Node labels of a topology's levels, from the widest down."""
+    return tuple(level.node_label for level in topology.spec.levels)
 
 
 def read_node(obj: Obj) -> Node:
@@ -152,6 +173,10 @@ def read_foreign_pod(obj: Obj) -> tuple[str, Requests] | None:
     requests = pod_requests(spec)
     requests[PODS] = requests.get(PODS, 0) + 1
     return node, requests
+
+
+def _tree_key(levels: Sequence[str], node_labels: Mapping[str, str]) -> _TreeKey:
+    return tuple(levels), tuple(sorted(node_labels.items()))
 
 
 def _belongs(node: Node, levels: Sequence[str], node_labels: Sequence[tuple[str, str]]) -> bool:

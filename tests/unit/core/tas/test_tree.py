@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pykueue.api.objects import ObjectKey
+from pykueue.core.tas.capacity import room_of
 from pykueue.core.tas.demand import Wishes
+from pykueue.core.tas.ledger import Ledger
 from pykueue.core.tas.topology import NodeBook
 from pykueue.core.tas.tree import Tree
 from support.nodes import BLOCK, HOST, RACK, node, nodes
@@ -108,3 +110,24 @@ def test_what_makes_a_tree_anew() -> None:
     book.set_node("x2", None)
     assert tree_of(book) is not tree
     assert tree_of(book).paths[0] == [("b1",), ("b2",)]
+
+
+def test_trees_that_nobody_wants_are_dropped() -> None:
+    """A tree goes with the last flavor that is placed in it; the others stay, and their rooms are made anew."""
+    book = book_of()
+    kept, dropped = tree_of(book), tree_of(book, (RACK, HOST))
+    room = room_of(kept, Ledger(), "f")
+    book.keep_trees([(LEVELS, {})])
+    assert tree_of(book) is kept
+    assert tree_of(book, (RACK, HOST)) is not dropped
+    assert room_of(kept, room.ledger, "f") is not room
+
+
+def test_nodes_without_foreign_pods_are_not_remembered() -> None:
+    """Autoscaled nodes have ever new names: what pods used on them goes with the last of these pods."""
+    book, key = book_of(), ObjectKey("ns", "p")
+    requests = {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}
+    book.set_pod(key, {"metadata": {"name": "p"}, "spec": {"nodeName": "x1", **requests}})
+    assert list(book._foreign) == ["x1"]
+    book.set_pod(key, None)
+    assert not book._foreign
