@@ -142,16 +142,16 @@ class EngineState:
             return info
         return msgspec.structs.replace(info, tie=f"{parent.uid}/{rank(queue.spec, flavor_of(info.workload)):03}")
 
-    def required_checks(self, workload: Workload) -> tuple[str, ...]:
-        """Admission checks that the Workload needs now, sorted (§12)."""
+    def required_checks(self, workload: Workload) -> tuple[str, ...] | None:
+        """Admission checks that the Workload needs now, sorted (§12); None while no ClusterQueue can tell."""
         admission = workload.status.admission
         if has_quota(workload) and admission is not None:
             queue = self._cache.queue(admission.cluster_queue)
             flavors = {f for a in admission.pod_set_assignments for f in a.flavors.values()}
-            return () if queue is None else required_checks(queue.checks, flavors, queue.uses_flavors)
+            return None if queue is None else required_checks(queue.checks, flavors, queue.uses_flavors)
         local = self._queues.local_queues.get(local_queue_of(workload))
         queue = self._cache.queue(local.spec.cluster_queue) if local is not None else None
-        return () if queue is None else required_checks(queue.checks, None, queue.uses_flavors)
+        return None if queue is None else required_checks(queue.checks, None, queue.uses_flavors)
 
     def admissibility(self, workload: Workload) -> Admissibility:
         """Why the Workload is not waiting or will not be tried (§10.5)."""

@@ -191,7 +191,8 @@ class WorkloadReconciler:
             if backoff_over and not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
                 return Step(transitions.clear_requeue_at(workload))
             return PASS
-        if requeued.reason == Reason.DEACTIVATED:
+        # In Kueue one that it deactivated itself waits for ever (scheduling.md §10.4): nobody can mean that.
+        if requeued.reason.startswith(Reason.DEACTIVATED):
             message = "The workload was reactivated"
             return Step(
                 transitions.with_condition(workload, WorkloadCondition.REQUEUED, True, Reason.REACTIVATED, message, now)
@@ -293,7 +294,10 @@ class WorkloadReconciler:
     def _checks(self, reader: Reader, workload: Workload, now: Instant) -> Step:
         """11. The list of admission checks follows the ClusterQueue's."""
         del reader
-        synced = sync_checks(workload, self._engine.required_checks(workload), now)
+        required = self._engine.required_checks(workload)
+        if required is None:
+            return PASS
+        synced = sync_checks(workload, required, now)
         return PASS if synced == workload.status.admission_checks else Step(transitions.with_checks(workload, synced))
 
     def _unadmitted(self, reader: Reader, workload: Workload, now: Instant) -> Step:

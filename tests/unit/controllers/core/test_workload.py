@@ -106,6 +106,11 @@ def test_the_list_of_checks_follows_the_queue() -> None:
     world.settle(2)
     states = [(c.name, c.state, c.message) for c in world.workload("w").status.admission_checks]
     assert states == [("b", "Ready", "fine"), ("c", "Pending", "")]
+    world.remove(LOCAL_QUEUE, "cq")
+    world.settle(2)
+    assert not world.has_quota("w")
+    kept = [(c.name, c.state) for c in world.workload("w").status.admission_checks]
+    assert kept == [("b", "Ready"), ("c", "Pending")], "nobody can tell what it needs"
 
 
 def test_admission_in_two_phases() -> None:
@@ -290,6 +295,10 @@ def test_after_the_last_retry_it_is_deactivated(limit: int) -> None:
     stop_job(world)
     world.settle()
     assert world.condition(name, "QuotaReserved") == ("False", "Deactivated", "The workload is deactivated")
+    world.set_spec(WORKLOAD, name, active=True)
+    world.settle()
+    assert world.condition(name, "Requeued") == ("True", "Reactivated", "The workload was reactivated")
+    assert world.has_quota(name), "the user decided"
 
 
 def test_a_recovery_has_its_own_limit() -> None:
