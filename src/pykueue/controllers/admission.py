@@ -51,6 +51,7 @@ from pykueue.core.scheduler.decisions import (
     Victim,
 )
 from pykueue.core.scheduler.preemption.book import Notice
+from pykueue.core.scheduler.preemption.policy import uids
 from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
@@ -334,6 +335,8 @@ class AdmissionController:
             writes.append(_emit(workload, "Normal", "QuotaReserved", note))
         if desired.is_true(WorkloadCondition.ADMITTED) and not workload.is_true(WorkloadCondition.ADMITTED):
             writes.append(_emit(workload, *workload_controller.admitted_event(desired, now)))
+        if decision.replaces is not None:
+            writes += _replaced(decision.replaces, workload, now)
         return tuple(writes)
 
     def _pending(self, decision: Pending, now: Instant) -> tuple[Command, ...]:
@@ -402,6 +405,14 @@ def _eviction(eviction: Eviction, now: Instant) -> tuple[Command, ...]:
         _emit(victim.workload, "Normal", "Preempted", victim.event_note),
         _emit(preemptor, "Normal", "PreemptedWorkload", victim.preemptor_note),
     )
+
+
+def _replaced(old: Workload, new: Workload, now: Instant) -> Sequence[Command]:
+    """The end of a slice whose pods belong to a larger one now (scheduling.md §14); should it fail, the job's reconciler ends it."""
+    message = f"Replaced to accommodate a workload ({uids(new)}) due to workload slice aggregation"
+    reason = Reason.WORKLOAD_SLICE_REPLACED
+    ended = transitions.with_condition(old, WorkloadCondition.FINISHED, True, reason, message, now)
+    return (admission_patch(old, ended, now), _emit(old, "Normal", reason, message))
 
 
 def _legacy(reason: Reason) -> Reason:

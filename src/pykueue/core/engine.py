@@ -379,7 +379,7 @@ class AdmissionEngine(EngineMoves):
         self._leave_queue(decision.key)
         if decision.replaces is not None:
             # The older slice is finished in the same chain of writes; until that is seen its pods are the new slice's.
-            self._cache.remove_workload(decision.replaces)
+            self._cache.remove_workload(decision.replaces.key)
         workload = as_admitted(decision, now)
         info = self._maker.reserving(workload)
         self._cache.add_workload(info)

@@ -259,3 +259,29 @@ def test_a_victim_that_finished_meanwhile_is_left_alone() -> None:
     stage.fails(token, Conflict("changed"))
     written = [c for _, commands in stage.turn() for c in commands if isinstance(c, Apply)]
     assert "victim" not in {apply.obj["metadata"]["name"] for apply in written}
+
+
+def test_a_slice_ends_the_one_that_it_replaces() -> None:
+    """An elastic job grows: the admission of the new slice, then the end of the old one, each with its event."""
+    stage = Stage()
+    stage.queue()
+    stage.put(kinds.RESOURCE_FLAVOR, {"metadata": {"name": "f"}})
+    old = running("x1")
+    del old["status"]["admission"]["podSetAssignments"][0]["topologyAssignment"]
+    stage.put(kinds.WORKLOAD, old)
+    stage.turn()
+    new = running("x1", "x2")
+    new["metadata"] |= {"name": "new", "uid": "new-uid", "labels": {"kueue.x-k8s.io/job-uid": "job-uid"}}
+    new["metadata"]["annotations"] = {
+        "kueue.x-k8s.io/elastic-job": "true",
+        "kueue.x-k8s.io/workload-slice-replacement-for": "ns/wl",
+    }
+    del new["status"]
+    stage.put(kinds.WORKLOAD, new)
+    [(_, commands)] = stage.turn()
+    admitted, ended = [c.obj for c in commands if isinstance(c, Apply)]
+    assert [obj["metadata"]["name"] for obj in (admitted, ended)] == ["new", "wl"]
+    [finished] = [c for c in ended["status"]["conditions"] if c["type"] == "Finished"]
+    text = "Replaced to accommodate a workload (UID: new-uid, JobUID: job-uid) due to workload slice aggregation"
+    assert (finished["status"], finished["reason"], finished["message"]) == ("True", "WorkloadSliceReplaced", text)
+    assert [(e.reason, e.note) for e in commands if isinstance(e, Emit)][-1] == ("WorkloadSliceReplaced", text)

@@ -420,7 +420,7 @@ class Cycle:
                 flavors_considered=assignment.considered(),
                 queued_since=queued_since(workload),
                 is_second_pass=entry.is_second_pass,
-                replaces=entry.replaces.key if entry.replaces is not None else None,
+                replaces=entry.replaces.workload if entry.replaces is not None else None,
             )
         )
 

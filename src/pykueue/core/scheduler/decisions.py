@@ -29,7 +29,7 @@ class Admit:
         flavors_considered: for the `QuotaReserved` event, empty if there is nothing to say.
         queued_since: when the Workload began to wait (µs), for the event and the metrics.
         is_second_pass: the Workload had quota already; only its places are new, and no events are repeated.
-        replaces: the older slice of an elastic job that this one takes the place of.
+        replaces: the older slice of an elastic job that this one takes the place of; it is finished in the same chain of writes.
     """
 
     key: ObjectKey
@@ -39,7 +39,7 @@ class Admit:
     flavors_considered: str
     queued_since: Instant
     is_second_pass: bool = False
-    replaces: ObjectKey | None = None
+    replaces: Workload | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import msgspec
 
 from pykueue.api.constants import Label, Reason
 from pykueue.api.objects import ObjectKey
+from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
 from pykueue.core.features import Features
 from pykueue.core.scheduler.assignment import Assignment, Mode
@@ -105,12 +106,16 @@ class Preemptor:
 
 def preemption_message(preemptor: Info, preemptor_path: str, victim_path: str, reason: Reason) -> str:
     """What a victim's conditions tell (§8.6)."""
-    uid = preemptor.uid or "UNKNOWN"
-    job_uid = preemptor.workload.metadata.labels.get(Label.JOB_UID) or "UNKNOWN"
     return (
-        f"Preempted to accommodate a workload (UID: {uid}, JobUID: {job_uid}) due to {TEXTS[reason]}; "
+        f"Preempted to accommodate a workload ({uids(preemptor.workload)}) due to {TEXTS[reason]}; "
         f"preemptor path: {preemptor_path}; preemptee path: {victim_path}"
     )
+
+
+def uids(workload: Workload) -> str:
+    """For whom another one made room, as messages name it."""
+    job_uid = workload.metadata.labels.get(Label.JOB_UID) or "UNKNOWN"
+    return f"UID: {workload.uid or 'UNKNOWN'}, JobUID: {job_uid}"
 
 
 def priorities_note(preemptor: Info, victim: Info) -> str:
