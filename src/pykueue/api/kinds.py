@@ -6,7 +6,23 @@ A Kind names one resource: its group, version, kind, plural and scope. Kinds tha
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
+
+
+class Reference(Protocol):
+    """What a reference says of an object's kind; owner references are such."""
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or `version` for the core group."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """CamelCase name."""
+        ...
 
 
 class Kind(msgspec.Struct, frozen=True, order=True):
@@ -35,6 +51,10 @@ class Kind(msgspec.Struct, frozen=True, order=True):
     def gvk(self) -> str:
         """The form Kueue prints: `leaderworkerset.x-k8s.io/v1, Kind=LeaderWorkerSet`."""
         return f"{self.api_version}, Kind={self.kind}"
+
+    def is_kind_of(self, ref: Reference) -> bool:
+        """Whether a reference is to an object of this kind, whatever version it names."""
+        return ref.kind == self.kind and ref.api_version.rpartition("/")[0] == self.group
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """URL path of a collection (no name), an object, or a sub-resource of one."""

@@ -394,9 +394,9 @@ def _family_of(event: ObjectEvent, _reader: Reader) -> Iterable[ObjectKey]:
     key = objects.key(event.new)
     yield key
     for ref in objects.owner_references(event.new):
-        if ref.kind == WORKLOAD.kind:
+        if WORKLOAD.is_kind_of(ref):
             yield ObjectKey(key.namespace, ref.name)
 
 
 def _parent_uids(obj: Obj) -> Iterable[str]:
-    return [ref.uid for ref in objects.owner_references(obj) if ref.kind == WORKLOAD.kind]
+    return [ref.uid for ref in objects.owner_references(obj) if WORKLOAD.is_kind_of(ref)]

@@ -55,8 +55,7 @@ class JobSettings:
 
     def owner_kind(self, ref: OwnerReference) -> Kind | None:
         """The kind of an owner that can be looked up; None for kinds we do not know."""
-        group = ref.api_version.rpartition("/")[0]
-        return next((k for k in _FRAMEWORK_OF if (k.group, k.kind) == (group, ref.kind)), None)
+        return next((kind for kind in _FRAMEWORK_OF if kind.is_kind_of(ref)), None)
 
     def is_managing_kind(self, ref: OwnerReference) -> bool:
         """Whether objects of the owner's kind are handled by Kueue: an enabled framework or an external one."""

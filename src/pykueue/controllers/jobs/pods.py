@@ -131,7 +131,7 @@ class PodReconciler:
         if is_controlled or Annotation.IS_GROUP_WORKLOAD not in workload.metadata.annotations:
             return DONE
         owners = workload.metadata.owner_references
-        if workload.is_deleting or (owners and all(ref.kind == POD.kind for ref in owners)):
+        if workload.is_deleting or (owners and all(map(POD.is_kind_of, owners))):
             return Result(drop_finalizer(workload))
         returned = workloads.quota_returned(workload, self._settings, now, is_pod_owned=False)
         return Result(workloads.status_write(workload, returned, now))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pykueue.api.constants import Annotation
+from pykueue.api.kinds import WORKLOAD
 from pykueue.api.v1beta2 import ClusterQueue, OwnerRef, Workload
 
 PREEMPTION_GATE = "kueue.x-k8s.io/concurrent-admission"
@@ -20,7 +21,7 @@ PARENT = "true"
 
 def parent_of(workload: Workload) -> OwnerRef | None:
     """The parent of a variant; None for other Workloads."""
-    return next((ref for ref in workload.metadata.owner_references if ref.kind == "Workload"), None)
+    return next((ref for ref in workload.metadata.owner_references if WORKLOAD.is_kind_of(ref)), None)
 
 
 def flavor_of(variant: Workload) -> str:

@@ -66,7 +66,7 @@ def _pod(event: ObjectEvent, reader: Reader) -> list[ObjectKey]:
 def _leader_of(event: ObjectEvent, reader: Reader) -> list[ObjectKey]:
     del reader
     owner = objects.controller_of(event.new)
-    is_gone = event.change is Change.DELETED and owner is not None and owner.kind == POD.kind
+    is_gone = event.change is Change.DELETED and owner is not None and POD.is_kind_of(owner)
     return [objects.key(event.new)] if is_gone else []
 
 
