@@ -26,7 +26,14 @@ from cryptography.x509.oid import NameOID
 from pykueue import pki
 from pykueue.api.errors import AlreadyExists, Conflict, NotFound, PykueueError, TransportError
 from pykueue.api.instant import SECOND_US, Instant
-from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, SECRET, Kind
+from pykueue.api.kinds import (
+    CUSTOM_RESOURCE_DEFINITION,
+    KUEUE_GROUP,
+    MUTATING_WEBHOOKS,
+    SECRET,
+    VALIDATING_WEBHOOKS,
+    Kind,
+)
 from pykueue.api.objects import Obj, get_path, resource_version
 from pykueue.ports.transport import ApiRequest, Transport
 from pykueue.runtime.clock import Clock, sleep
@@ -34,20 +41,6 @@ from pykueue.runtime.clock import Clock, sleep
 CHECK_INTERVAL_US = 12 * 3600 * SECOND_US
 _CA_VALID, _SERVING_VALID, _RENEW_BEFORE = dt.timedelta(days=3650), dt.timedelta(days=365), dt.timedelta(days=90)
 _RETRY_US = 5 * SECOND_US
-_MUTATING = Kind(
-    "admissionregistration.k8s.io",
-    "v1",
-    "MutatingWebhookConfiguration",
-    "mutatingwebhookconfigurations",
-    namespaced=False,
-)
-_VALIDATING = Kind(
-    "admissionregistration.k8s.io",
-    "v1",
-    "ValidatingWebhookConfiguration",
-    "validatingwebhookconfigurations",
-    namespaced=False,
-)
 CONVERTED = ("localqueues", "clusterqueues", "workloads", "cohorts", "multikueueclusters")
 _FILES = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 _log = logging.getLogger(__name__)
@@ -180,8 +173,8 @@ class CertificateRotator:
         bundle = base64.b64encode(ca_cert).decode()
         base = self._service.removesuffix("-webhook-service")
         for kind, name in (
-            (_MUTATING, f"{base}-mutating-webhook-configuration"),
-            (_VALIDATING, f"{base}-validating-webhook-configuration"),
+            (MUTATING_WEBHOOKS, f"{base}-mutating-webhook-configuration"),
+            (VALIDATING_WEBHOOKS, f"{base}-validating-webhook-configuration"),
         ):
             obj = await self._get(kind, "", name)
             webhooks = [*((obj or {}).get("webhooks") or ())]

@@ -10,8 +10,8 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from pykueue.api.errors import NotFound
-from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, Kind
+from pykueue.api.errors import AlreadyExists, NotFound
+from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Kind
 from pykueue.api.objects import Obj, get_path
 from pykueue.ports.transport import ApiRequest, Transport
 
@@ -49,14 +49,7 @@ async def register_by_url(
         PykueueError: the API server refuses.
     """
     for configuration in configurations:
-        body = at_url(configuration, url, ca_bundle)
-        name = body["metadata"]["name"]
-        group, _, version = str(body["apiVersion"]).partition("/")
-        kind = Kind(group, version, body["kind"], f"{body['kind'].lower()}s", namespaced=False)
-        try:
-            await _merge(transport, kind, name, {"webhooks": body["webhooks"]})
-        except NotFound:
-            await transport.request(ApiRequest("POST", kind.path(), body=body))
+        await _have(transport, at_url(configuration, url, ca_bundle))
     for plural in converted:
         name = f"{plural}.{KUEUE_GROUP}"
         try:
@@ -67,6 +60,19 @@ async def register_by_url(
             client = {**_client(url, "/convert", ca_bundle), "service": None}
             webhook = {"webhook": {"clientConfig": client}}
             await _merge(transport, CUSTOM_RESOURCE_DEFINITION, name, {"spec": {"conversion": webhook}})
+
+
+async def _have(transport: Transport, configuration: Obj) -> None:
+    """Redirect a webhook configuration, or make it; several managers may do so at the same time."""
+    kind = next(k for k in (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS) if k.kind == configuration["kind"])
+    name, webhooks = configuration["metadata"]["name"], {"webhooks": configuration["webhooks"]}
+    try:
+        await _merge(transport, kind, name, webhooks)
+    except NotFound:
+        try:
+            await transport.request(ApiRequest("POST", kind.path(), body=configuration))
+        except AlreadyExists:
+            await _merge(transport, kind, name, webhooks)
 
 
 def _client(url: str, path: str, ca_bundle: bytes) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION
 from pykueue.api.schema import all_crds, with_conversion
 from pykueue.apiserver.server import EmbeddedApiServer
 from pykueue.cli.webhook_manifests import webhook_configurations
-from pykueue.ports.transport import ApiRequest, Transport
+from pykueue.ports.transport import ApiRequest, Transport, WatchLine
 from pykueue.runtime.certificates import CONVERTED
 from pykueue.runtime.registration import at_url, register_by_url
 
@@ -79,6 +80,43 @@ def test_what_is_not_there_is_made_or_left_out() -> None:
         server = EmbeddedApiServer()
         transport = server.transport(user_agent="kubectl")
         assert all(set(client) == {"url", "caBundle"} for client in await registered(transport))
+        await server.close()
+
+    asyncio.run(main())
+
+
+class Hesitating:
+    """A transport that waits before each creation until all who share a barrier are about to create."""
+
+    def __init__(self, transport: Transport, barrier: asyncio.Barrier) -> None:
+        self._transport, self._barrier = transport, barrier
+
+    async def request(self, request: ApiRequest) -> Any:
+        if request.method == "POST":
+            await self._barrier.wait()
+        return await self._transport.request(request)
+
+    def watch(self, request: ApiRequest) -> AsyncIterator[WatchLine]:
+        return self._transport.watch(request)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+def test_two_managers_may_register_at_the_same_time() -> None:
+    """Both find nothing and create: the slower one redirects what the other has made."""
+
+    async def main() -> None:
+        server, barrier = EmbeddedApiServer(), asyncio.Barrier(2)
+        transport = server.transport(user_agent="kubectl")
+        urls = ("https://127.0.0.1:1", "https://127.0.0.1:2")
+        await asyncio.gather(
+            *(register_by_url(Hesitating(transport, barrier), CONFIGURATIONS, (), url, b"PEM") for url in urls)
+        )
+        for configuration in CONFIGURATIONS:
+            path = f"{path_of(configuration)}/{configuration['metadata']['name']}"
+            found = await transport.request(ApiRequest("GET", path))
+            assert len({webhook["clientConfig"]["url"].rpartition("/")[0] for webhook in found["webhooks"]}) == 1
         await server.close()
 
     asyncio.run(main())
