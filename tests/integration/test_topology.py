@@ -14,7 +14,7 @@ from support.commands import CommandLine
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    """The example scaled to five groups: each fills one of four racks, and the fifth finds none."""
+    """The example scaled to five groups: each of four fills a rack, and one finds none."""
     found = CommandLine(tmp_path_factory.mktemp("topology"), "02-topology")
     try:
         found.request("PATCH", LEADER_WORKER_SET, "trainer", {"spec": {"replicas": 5}}, "scale")
