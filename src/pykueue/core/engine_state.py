@@ -17,7 +17,7 @@ import msgspec
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Reason
 from pykueue.api.instant import Instant
-from pykueue.api.objects import Obj, ObjectKey
+from pykueue.api.objects import Obj, ObjectKey, matches_labels
 from pykueue.api.series import Sample
 from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import Cache
@@ -28,6 +28,7 @@ from pykueue.core.queue.manager import QueueManager
 from pykueue.core.queue.second_pass import SecondPassQueue
 from pykueue.core.readiness import Readiness
 from pykueue.core.scheduler.cycle import required_checks
+from pykueue.core.scheduler.nominate import NAMESPACE_MISMATCH
 from pykueue.core.scheduler.preemption.book import Notice, PreemptionBook
 from pykueue.core.tas.topology import NodeBook
 from pykueue.core.views import (
@@ -170,6 +171,9 @@ class EngineState:
         item = self._queues.find(workload.key)
         if item is None:
             return Admissibility(None, None)
+        labels = self._namespaces.get(key.namespace)
+        if labels is not None and not matches_labels(queue.spec.spec.namespace_selector, labels):
+            return _blocked(Reason.MISCONFIGURED, NAMESPACE_MISMATCH)
         if item.info.fault is not None:
             return _blocked(Reason.MISCONFIGURED, item.info.fault)
         waiting = self._queues.queue(name)

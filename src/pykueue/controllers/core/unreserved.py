@@ -11,6 +11,10 @@ from pykueue.core.engine import Admissibility
 from pykueue.core.features import Features, Gate
 
 _OVERRIDABLE = {"", Reason.PENDING_EVALUATION, Reason.PENDING, Reason.DEACTIVATED, Reason.SUSPENDED}
+_SET_HERE = {
+    Reason.DEACTIVATED, Reason.SUSPENDED, Reason.MISCONFIGURED, Reason.INADMISSIBLE, Reason.PENDING,
+}  # fmt: skip
+"""The last two are what the others are without the gate UnadmittedWorkloadsObservability."""
 _PENDING_MESSAGE = "Workload is pending evaluation in the scheduling queue"
 
 
@@ -31,7 +35,7 @@ def unreserved_reason(workload: Workload, facts: Admissibility, features: Featur
     if current is None:
         explicit = features[Gate.UNADMITTED_WORKLOADS_EXPLICIT_STATUS]
         return (Reason.PENDING_EVALUATION, _PENDING_MESSAGE) if explicit else None
-    if reason in (Reason.DEACTIVATED, Reason.SUSPENDED, Reason.MISCONFIGURED) and _was_set_here(current.message):
+    if reason in _SET_HERE and _was_set_here(current.message):
         return (Reason.PENDING_EVALUATION if fine else Reason.PENDING), _PENDING_MESSAGE
     return None
 

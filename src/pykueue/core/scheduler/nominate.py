@@ -23,6 +23,9 @@ from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import has_failed_checks, is_single_pod
 
 
+NAMESPACE_MISMATCH = "workload namespace doesn't match ClusterQueue selector"
+
+
 @dataclass(frozen=True, slots=True)
 class Nominator:
     """Judges heads.
@@ -92,8 +95,7 @@ class Nominator:
             text = f'workload namespace "{name}" does not exist: namespaces "{name}" not found'
             entry.refuse(Reason.MISCONFIGURED, text)
         elif not matches_labels(queue.spec.spec.namespace_selector, labels):
-            text = "workload namespace doesn't match ClusterQueue selector"
-            entry.refuse(Reason.MISCONFIGURED, text, RequeueReason.NAMESPACE_MISMATCH)
+            entry.refuse(Reason.MISCONFIGURED, NAMESPACE_MISMATCH, RequeueReason.NAMESPACE_MISMATCH)
         elif info.fault is not None:
             entry.refuse(Reason.MISCONFIGURED, info.fault)
         else:

@@ -475,6 +475,42 @@ def test_a_missing_queue_is_told(fine: bool) -> None:
     assert world.condition("b", "Admitted") == ("False", "NoReservation", "The workload has no reservation")
 
 
+def test_a_queue_that_selects_the_namespace_no_longer() -> None:
+    """What waits is told at once, without being tried; what is admitted runs on."""
+    world = make_world()
+    world.submit("w", "cq", "4")
+    world.settle(1)
+    world.submit("late", "cq", "2")
+    world.settle(2)
+    assert world.condition("late", "QuotaReserved")[:2] == ("False", "WaitingForQuota")  # type: ignore[index]
+    world.set_spec(CLUSTER_QUEUE, "cq", namespaceSelector={"matchLabels": {"no": "such"}})
+    world.settle(2)
+    text = "workload namespace doesn't match ClusterQueue selector"
+    assert world.condition("late", "QuotaReserved") == ("False", "Misconfigured", text)
+    assert world.condition("w", "Admitted") == ("True", "Admitted", "The workload is admitted")
+
+
+@pytest.mark.parametrize("fine", [True, False], ids=["Suspended", "legacy Inadmissible"])
+def test_what_kept_a_workload_is_over(fine: bool) -> None:
+    """§10.5: nothing of the cause is left in the condition, also where the Workload is not tried again for long."""
+    world = make_world({Gate.UNADMITTED_WORKLOADS_OBSERVABILITY: fine})
+    name = start_job(world)
+    world.change(WORKLOAD, name, spec={**world.get(WORKLOAD, name)["spec"], "active": False})
+    world.settle(2)
+    stop_job(world)
+    world.set_spec(CLUSTER_QUEUE, "cq", stopPolicy="Hold")
+    world.change(WORKLOAD, name, status={**world.get(WORKLOAD, name)["status"], "requeueState": {"requeueAt": at(HOUR)}})
+    world.set_spec(WORKLOAD, name, active=True)
+    world.settle(2)
+    reason = "Suspended" if fine else "Inadmissible"
+    assert world.condition(name, "QuotaReserved") == ("False", reason, "ClusterQueue cq is inactive")
+    world.set_spec(CLUSTER_QUEUE, "cq", stopPolicy="None")
+    world.settle(2)
+    text = "Workload is pending evaluation in the scheduling queue"
+    reason = "PendingEvaluation" if fine else "Pending"
+    assert world.condition(name, "QuotaReserved") == ("False", reason, text)
+
+
 def test_a_reservation_in_a_queue_that_goes() -> None:
     """A queue that is deleted takes back what is only reserved."""
     world = with_checks("ac")
