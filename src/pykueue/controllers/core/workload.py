@@ -418,8 +418,6 @@ def admitted_event(workload: Workload, now: Instant) -> tuple[str, str, str]:
 
 
 def _evict(workload: Workload, reason: str, message: str, now: Instant, *, cause: str = "") -> Step:
-    if workload.is_true(WorkloadCondition.EVICTED) and not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
-        return Step(transitions.with_condition(workload, WorkloadCondition.EVICTED, True, reason, message, now))
     evicted = transitions.evict(workload, reason, message, now, cause=cause)
     return Step(evicted, (("Normal", transitions.eviction_event_reason(reason), message),))
 

@@ -301,6 +301,24 @@ def test_after_the_last_retry_it_is_deactivated(limit: int) -> None:
     assert world.has_quota(name), "the user decided"
 
 
+def test_one_that_backs_off_is_deactivated() -> None:
+    """It lost its quota before; the deactivation is an eviction of its own, told and counted."""
+    world = make_world(wait_for_pods_ready=waiting_for_pods())
+    name = start_job(world)
+    world.settle(MINUTE)
+    stop_job(world)
+    world.settle(1)
+    assert not world.has_quota(name)
+    world.set_spec(WORKLOAD, name, active=False)
+    world.settle(1)
+    assert world.condition(name, "Evicted") == ("True", "Deactivated", "The workload is deactivated")
+    assert world.events_of(name).count("Normal EvictedDueToDeactivated: The workload is deactivated") == 1
+    status = world.workload(name).status
+    assert status.requeue_state is None
+    assert status.scheduling_stats is not None
+    assert [(e.reason, e.count) for e in status.scheduling_stats.evictions] == [("PodsReadyTimeout", 1), ("Deactivated", 1)]
+
+
 def test_a_recovery_has_its_own_limit() -> None:
     """LC-05: from when the pods were lost, with its own cause."""
     world = make_world(wait_for_pods_ready=waiting_for_pods(recovery_s=10))
