@@ -2,7 +2,7 @@
 """Pods: what the API server makes of them on the way in, what may change later, and how they are deleted gracefully.
 
 On create the status starts as Pending with its quality-of-service class; a gated pod says so in a condition. The admission
-plugins Priority, DefaultTolerationSeconds and LimitRanger have their effect in `admit`. Validation is `pod_validation.py`.
+plugins Priority, DefaultTolerationSeconds, RuntimeClass and LimitRanger have their effect in `admit`. Validation is `pod_validation.py`.
 
 Source: Kubernetes documentation, "Pod Lifecycle", "Pod Scheduling Readiness", "Pod QoS Classes", "Pod Priority and Preemption".
 """
@@ -21,6 +21,7 @@ from pykueue.apiserver.builtins.limit_ranges import apply_limits
 from pykueue.apiserver.builtins.meta import BuiltinStrategy
 from pykueue.apiserver.builtins.pod_defaults import default_pod
 from pykueue.apiserver.builtins.pod_validation import validate_pod, validate_pod_update
+from pykueue.apiserver.builtins.runtime_classes import with_runtime_class
 from pykueue.apiserver.strategy import Context, with_generation
 
 _TERMINAL = ("Succeeded", "Failed")
@@ -68,7 +69,7 @@ class PodStrategy(BuiltinStrategy):
         """See `Strategy.admit`."""
         if old is not None or subresource:
             return new
-        new = _with_tolerations(_with_priority(new, context))
+        new = with_runtime_class(_with_tolerations(_with_priority(new, context)), context.lookup)
         namespace = str(metadata(new).get("namespace") or "")
         return apply_limits(new, context.lookup.list(LIMIT_RANGE, namespace))
 

@@ -34,13 +34,13 @@ from pykueue.controllers.core.unreserved import unreserved_reason
 from pykueue.controllers.workload_status import admission_patch, drop_finalizer
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
+from pykueue.core.workload.lifecycle import GATED_BY, is_gate_noted
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 NAME = "workload"
 BY_LOCAL_QUEUE = "localQueue"
 BY_CLUSTER_QUEUE = "clusterQueue"
-_GATED_BY = "Admission is gated by: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +270,8 @@ class WorkloadReconciler:
             return PASS
         gates = workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY, "")
         current = workload.condition(WorkloadCondition.QUOTA_RESERVED)
-        # The scheduler gives the same reason for preemption gates, with another message.
-        is_noted = (
-            current is not None and current.reason == Reason.ADMISSION_GATED and current.message.startswith(_GATED_BY)
-        )
-        message = _GATED_BY + gates
+        is_noted = is_gate_noted(workload)
+        message = GATED_BY + gates
         if gates:
             if is_noted and current is not None and current.message == message:
                 return PASS

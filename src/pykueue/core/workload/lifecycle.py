@@ -16,6 +16,10 @@ from pykueue.api.v1beta2 import Condition, Workload
 from pykueue.core.features import Features, Gate
 
 
+GATED_BY = "Admission is gated by: "
+"""How the message begins that says which gates keep a Workload waiting."""
+
+
 def has_quota(workload: Workload) -> bool:
     """Whether quota is reserved, as written."""
     return workload.status.admission is not None and workload.is_true(WorkloadCondition.QUOTA_RESERVED)
@@ -31,6 +35,15 @@ def is_queueable(workload: Workload, features: Features) -> bool:
     return may_stay_queued(workload, features) and not waits_for_replacement(workload)
 
 
+def is_gate_noted(workload: Workload) -> bool:
+    """Whether the condition says that gates of the annotation keep it waiting. Whoever clears that tells of it (§10.2 step 10).
+
+    The scheduler gives the same reason for preemption gates, with another message.
+    """
+    reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
+    return reserved is not None and reserved.reason == Reason.ADMISSION_GATED and reserved.message.startswith(GATED_BY)
+
+
 def waits_for_replacement(workload: Workload) -> bool:
     """Whether it cannot be tried before its group has all its pods again."""
     return bool(workload.status.conditions) and workload.is_true(WorkloadCondition.WAITING_FOR_REPLACEMENT_PODS)
@@ -41,8 +54,11 @@ def may_stay_queued(workload: Workload, features: Features) -> bool:
 
     # Kueue parity: scheduling.md §3.1 and §3.5, pods that are missing keep a Workload out of a queue but do not take it out of one.
     """
-    gated = features[Gate.ADMISSION_GATED_BY] and workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY)
-    if gated or not workload.spec.active:
+    if not workload.spec.active:
+        return False
+    if features[Gate.ADMISSION_GATED_BY] and (
+        workload.metadata.annotations.get(Annotation.ADMISSION_GATED_BY) or is_gate_noted(workload)
+    ):
         return False
     if (
         features[Gate.CONCURRENT_ADMISSION]

@@ -17,6 +17,7 @@ from pykueue.api.kinds import (
     NAMESPACE,
     POD,
     PRIORITY_CLASS,
+    RUNTIME_CLASS,
     SERVICE,
     STATEFUL_SET,
     Kind,
@@ -204,6 +205,27 @@ def test_priority_comes_from_the_class() -> None:
         ApiError, match=r"the integer value of priority \(5\) must not be provided in pod spec; .* computed 0 from"
     ):
         create(POD, make_pod(priority=5))
+
+
+def test_pods_take_on_what_their_runtime_class_says() -> None:
+    """Overhead, and where they may run; a contradiction, or an overhead of nobody's, is refused."""
+    scheduling = {"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm", "operator": "Exists"}]}
+    runtime_class = make(RUNTIME_CLASS, handler="h", overhead={"podFixed": {"cpu": "250m"}}, scheduling=scheduling)
+    known = {RUNTIME_CLASS: [runtime_class]}
+    pod, _ = create(POD, make_pod(runtimeClassName="x", nodeSelector={"a": "b"}, overhead={"cpu": "0.25"}), known)
+    assert pod["spec"]["overhead"] == {"cpu": "250m"}
+    assert pod["spec"]["nodeSelector"] == {"a": "b", "vm": "yes"}
+    assert scheduling["tolerations"][0] in pod["spec"]["tolerations"]
+    bare, _ = create(POD, make_pod(runtimeClassName="x"), {RUNTIME_CLASS: [make(RUNTIME_CLASS, handler="h")]})
+    assert not {"overhead", "nodeSelector"} & bare["spec"].keys()
+    for spec, why in (
+        ({"runtimeClassName": "nope"}, 'pod rejected: RuntimeClass "nope" not found'),
+        ({"overhead": {"cpu": "1"}}, "Pod Overhead set without corresponding RuntimeClass defined Overhead"),
+        ({"runtimeClassName": "x", "overhead": {"cpu": "1"}}, "Pod's Overhead doesn't match RuntimeClass's defined"),
+        ({"runtimeClassName": "x", "nodeSelector": {"vm": "no"}}, r"conflict: .* = yes; pod.spec.nodeSelector\[vm\] = no"),
+    ):
+        with pytest.raises(ApiError, match=f'pods "x" is forbidden: .*{why}'):
+            create(POD, make_pod(**spec), known)
 
 
 def test_limit_ranges_complete_and_refuse() -> None:
