@@ -135,16 +135,21 @@ def _one(rule: Rule, schema: Schema) -> tuple[RuleRunner, bool]:
             holds = program.truth(value, before)
         except CelError as error:
             detail = f"{error} evaluating rule: {rule.message or text}"
-            errors.append(FieldError("Invalid value", render_path(path), f'"{schema.type}"', detail))
+            errors.append(FieldError("Invalid value", _shown(path), f'"{schema.type}"', detail))
             return
         if not holds:
             at = path
             for step in steps:
                 at = (at, step)
             said = _message(message_program, value, before) or rule.message or f"failed rule: {text}"
-            errors.append(_error(rule.reason, render_path(at), value if not steps else ABSENT, said))
+            errors.append(_error(rule.reason, _shown(at), value if not steps else ABSENT, said))
 
     return run, is_transition
+
+
+def _shown(path: Path) -> str:
+    """The path as Go prints it: that of the object itself is nil."""
+    return render_path(path) or "<nil>"
 
 
 def _message(program: Program | None, value: Any, old: Any) -> str:

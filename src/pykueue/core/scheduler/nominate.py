@@ -22,7 +22,6 @@ from pykueue.core.scheduler.second_pass import held_places, standing_assignment,
 from pykueue.core.workload.info import Info
 from pykueue.core.workload.lifecycle import has_failed_checks, is_single_pod
 
-
 NAMESPACE_MISMATCH = "workload namespace doesn't match ClusterQueue selector"
 
 

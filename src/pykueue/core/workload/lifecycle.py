@@ -15,7 +15,6 @@ from pykueue.api.kinds import POD
 from pykueue.api.v1beta2 import Condition, Workload
 from pykueue.core.features import Features, Gate
 
-
 GATED_BY = "Admission is gated by: "
 """How the message begins that says which gates keep a Workload waiting."""
 

@@ -222,7 +222,10 @@ def test_pods_take_on_what_their_runtime_class_says() -> None:
         ({"runtimeClassName": "nope"}, 'pod rejected: RuntimeClass "nope" not found'),
         ({"overhead": {"cpu": "1"}}, "Pod Overhead set without corresponding RuntimeClass defined Overhead"),
         ({"runtimeClassName": "x", "overhead": {"cpu": "1"}}, "Pod's Overhead doesn't match RuntimeClass's defined"),
-        ({"runtimeClassName": "x", "nodeSelector": {"vm": "no"}}, r"conflict: .* = yes; pod.spec.nodeSelector\[vm\] = no"),
+        (
+            {"runtimeClassName": "x", "nodeSelector": {"vm": "no"}},
+            r"conflict: .* = yes; pod.spec.nodeSelector\[vm\] = no",
+        ),
     ):
         with pytest.raises(ApiError, match=f'pods "x" is forbidden: .*{why}'):
             create(POD, make_pod(**spec), known)

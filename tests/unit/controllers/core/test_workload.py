@@ -316,7 +316,10 @@ def test_one_that_backs_off_is_deactivated() -> None:
     status = world.workload(name).status
     assert status.requeue_state is None
     assert status.scheduling_stats is not None
-    assert [(e.reason, e.count) for e in status.scheduling_stats.evictions] == [("PodsReadyTimeout", 1), ("Deactivated", 1)]
+    assert [(e.reason, e.count) for e in status.scheduling_stats.evictions] == [
+        ("PodsReadyTimeout", 1),
+        ("Deactivated", 1),
+    ]
 
 
 def test_a_recovery_has_its_own_limit() -> None:
@@ -517,7 +520,9 @@ def test_what_kept_a_workload_is_over(fine: bool) -> None:
     world.settle(2)
     stop_job(world)
     world.set_spec(CLUSTER_QUEUE, "cq", stopPolicy="Hold")
-    world.change(WORKLOAD, name, status={**world.get(WORKLOAD, name)["status"], "requeueState": {"requeueAt": at(HOUR)}})
+    world.change(
+        WORKLOAD, name, status={**world.get(WORKLOAD, name)["status"], "requeueState": {"requeueAt": at(HOUR)}}
+    )
     world.set_spec(WORKLOAD, name, active=True)
     world.settle(2)
     reason = "Suspended" if fine else "Inadmissible"
