@@ -210,7 +210,10 @@ async def clean(api: Api) -> None:
     await api.call(
         "DELETE", f"{LWS}/namespaces/{NAMESPACE}/leaderworkersets", {"kind": "DeleteOptions", "apiVersion": "v1"}
     )
-    for path in (f"/api/v1/namespaces/{NAMESPACE}/pods", *(f"{base}/namespaces/{NAMESPACE}/{kind}" for base, kind in MADE)):
+    for path in (
+        f"/api/v1/namespaces/{NAMESPACE}/pods",
+        *(f"{base}/namespaces/{NAMESPACE}/{kind}" for base, kind in MADE),
+    ):
         for _ in range(1200):
             if not (await api.call("GET", f"{path}?limit=1")).get("items"):
                 break

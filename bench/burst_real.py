@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     _, passed_on = parser.parse_known_args()
     state = Path(tempfile.mkdtemp(prefix="pykueue-burst-"))
-    home = Home("real", state, free_ports())
+    home = Home("real", state, free_ports(), has_own_account=True)
     try:
         home.prepare()
         home.restart(None)

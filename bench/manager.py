@@ -33,6 +33,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import uvloop
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/conformance"))
@@ -79,8 +80,15 @@ class Job:
 class Runner:
     """Creates Workloads, lets them run, and keeps the score."""
 
-    def __init__(self, transport: HttpTransport, scenario: Scenario) -> None:
-        self.transport, self.scenario = transport, scenario
+    def __init__(self, transport: HttpTransport, as_manager: HttpTransport, scenario: Scenario) -> None:
+        """A runner.
+
+        Args:
+            transport: creates and watches, as an administrator.
+            as_manager: writes what a job's controller would; that is part of the manager, and asks under its account.
+            scenario: what to play.
+        """
+        self.transport, self.as_manager, self.scenario = transport, as_manager, scenario
         self.jobs: dict[str, Job] = {}
         self.n_total = len(scenario.queue_names()) * sum(c.n_workloads for c in scenario.classes)
         self.n_finished = self.n_evicted = self.n_conflicts = 0
@@ -200,7 +208,7 @@ class Runner:
     async def _write(self, job: Job, workload: Workload, desired: Workload, at: Instant) -> None:
         try:
             async with self._slots:
-                await self.transport.request(write_request(admission_patch(workload, desired, at), BENCH))
+                await self.as_manager.request(write_request(admission_patch(workload, desired, at), BENCH))
         except Conflict:
             self.n_conflicts += 1
             self.n_evicted -= workload.is_true("Evicted")
@@ -304,9 +312,10 @@ async def requests(url: str) -> dict[str, int]:
 async def play(home: Home, scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
     """The whole benchmark beside a home that is up."""
     transport = HttpTransport(load_access(home.kubeconfig), qps=0)
+    as_manager = HttpTransport(load_access(home.manager_kubeconfig), qps=0)
     plane = home.state / "plane"
     metrics = f"http://127.0.0.1:{home.port + 12}/metrics"
-    runner = Runner(transport, scenario)
+    runner = Runner(transport, as_manager, scenario)
     try:
         await runner.prepare()
         await asyncio.sleep(3)
@@ -319,6 +328,7 @@ async def play(home: Home, scenario: Scenario, options: argparse.Namespace) -> d
         after = await requests(metrics)
     finally:
         await transport.close()
+        await as_manager.close()
     writes = {
         name: n - before.get(name, 0) for name, n in after.items() if not name.endswith((" get", " list", " watch"))
     }
@@ -354,11 +364,11 @@ def main() -> int:
     options = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="pykueue-manager-"))
     flags = ("--lean-workload-schema",) if options.lean_workload_schema else ()
-    home = Home("real", state, free_ports(), is_bare=True, manifest_flags=flags)
+    home = Home("real", state, free_ports(), is_bare=True, manifest_flags=flags, has_own_account=True)
     try:
         home.prepare()
         home.restart(None)
-        found = asyncio.run(play(home, BASELINE.scaled(options.scale), options))
+        found = uvloop.run(play(home, BASELINE.scaled(options.scale), options))
     finally:
         stop(state)
     close(found, options.json)

@@ -111,7 +111,9 @@ def reachable(roots: list[str], structs: dict[str, dict[str, list[object]]]) -> 
         if name in seen or name not in structs:
             continue
         seen.add(name)
-        pending += [re.sub(r"^(?:\*|\[\]|map\[string\]|items:)+", "", str(entry[1])) for entry in structs[name].values()]
+        pending += [
+            re.sub(r"^(?:\*|\[\]|map\[string\]|items:)+", "", str(entry[1])) for entry in structs[name].values()
+        ]
     return seen
 
 

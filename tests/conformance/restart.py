@@ -43,10 +43,16 @@ class Home:
     is_bare: bool = False
     """Of a real control plane, only etcd and the API server."""
     manifest_flags: tuple[str, ...] = ()
+    has_own_account: bool = False
+    """Of a real control plane: the manager asks under its service account, as when it is installed, and not as the user does."""
 
     @property
     def kubeconfig(self) -> Path:
         return self.state / "kubeconfig" if self.kind == "embedded" else self.state / "plane" / "kubeconfig"
+
+    @property
+    def manager_kubeconfig(self) -> Path:
+        return self.state / "plane" / "manager.kubeconfig" if self.has_own_account else self.kubeconfig
 
     @property
     def kubectl(self) -> str:
@@ -56,7 +62,9 @@ class Home:
     def prepare(self) -> None:
         """Bring up what stays up through all restarts."""
         self.state.mkdir(parents=True, exist_ok=True)
-        (self.state / "home.json").write_text(json.dumps({"kind": self.kind, "port": self.port}))
+        (self.state / "home.json").write_text(
+            json.dumps({"kind": self.kind, "port": self.port, "has_own_account": self.has_own_account})
+        )
         if self.kind == "real":
             from cluster import HERE as CONTROLPLANE
             from cluster import ControlPlane
@@ -95,7 +103,7 @@ class Home:
             ready = ["kubectl", f"--kubeconfig={self.kubeconfig}", "get", "--raw", "/readyz"]
         else:
             command = [
-                str(PYKUEUE), "manager", "--config", str(path), "--kubeconfig", str(self.kubeconfig),
+                str(PYKUEUE), "manager", "--config", str(path), "--kubeconfig", str(self.manager_kubeconfig),
                 "--webhook-url", f"https://127.0.0.1:{self.port + 10}",
             ]  # fmt: skip
             ready = ["curl", "--silent", "--fail", f"http://127.0.0.1:{self.port + 11}/readyz"]
@@ -118,7 +126,7 @@ class Home:
 def load(state: Path) -> Home:
     """The home that a state folder belongs to."""
     data = json.loads((state / "home.json").read_text())
-    return Home(data["kind"], state, data["port"])
+    return Home(data["kind"], state, data["port"], has_own_account=data["has_own_account"])
 
 
 def terminate(pid_file: Path) -> None:

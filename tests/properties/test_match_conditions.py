@@ -16,6 +16,7 @@ from pykueue.cli.wiring import make_webhooks
 from pykueue.core.features import Gate
 from pykueue.ports.admission import AdmissionRequest, MatchCondition, Operation, Webhook
 from pykueue.ports.reader import Indexer
+from pykueue.webhooks.conditions import unless_own_status
 from support.jobs import JobWorld, group_pod, make_lws, make_pod, make_settings, make_template
 
 WEBHOOKS: Mapping[Kind, Webhook] = {webhook.kind: webhook for webhook in make_webhooks(make_settings())}
@@ -51,6 +52,20 @@ POD_CALLS = programs(WEBHOOKS[POD].validating_conditions)
 
 def is_called(conditions: Sequence[Program], obj: Any, old: Any, operation: str) -> bool:
     return all(program.truth(obj, old, {"operation": operation}) for program in conditions)
+
+
+def test_status_that_the_manager_writes_is_not_looked_at() -> None:
+    """A user's status is, and so is whatever the manager makes or changes otherwise."""
+    account = "system:serviceaccount:kueue-system:kueue-controller-manager"
+    own = programs([unless_own_status(account)])
+
+    def is_asked(username: str, **request: str) -> bool:
+        said = {"operation": "UPDATE", "userInfo": {"username": username}, **request}
+        return all(program.truth({}, {}, said) for program in own)
+
+    assert not is_asked(account, subResource="status")
+    assert is_asked("system:serviceaccount:kueue-system:default", subResource="status")
+    assert is_asked(account)
 
 
 def faults(kind: Kind, obj: Any, old: Any = None) -> Sequence[Any]:

@@ -75,6 +75,8 @@ class SchedulingGate(enum.StrEnum):
 
 
 RESOURCE_IN_USE_FINALIZER = PREFIX + "resource-in-use"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+"""Of user names of service accounts; a namespace and a name follow."""
 POD_FINALIZER = PREFIX + "managed"
 PROVREQ_ANNOTATION_PREFIX = "provreq.kueue.x-k8s.io/"
 DEFAULT_LOCAL_QUEUE = "default"

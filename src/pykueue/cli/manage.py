@@ -40,7 +40,7 @@ from pykueue.runtime.clock import SystemClock
 from pykueue.runtime.kueue_metrics import FOLLOWER, MeteredEngine
 from pykueue.runtime.lease import LeaseElector, LeaseSettings
 from pykueue.runtime.manager import Manager, ManagerOptions
-from pykueue.runtime.registration import register_by_url
+from pykueue.runtime.registration import own_account, register_by_url
 from pykueue.runtime.scrape_auth import ScrapeAuthorizer
 from pykueue.runtime.serving import Server, is_loopback, metrics, parse_address, probes
 from pykueue.runtime.tls import CertificateFiles, apply_options
@@ -222,7 +222,7 @@ class _Process:
         """Register the webhooks under a URL: this manager runs outside of the cluster."""
         assert self._rotator is not None
         assert self._rotator.pair is not None
-        configurations = webhook_configurations(self._config.namespace)
+        configurations = webhook_configurations(self._config.namespace, await own_account(self._transport))
         authority = self._rotator.pair.ca_cert
         await register_by_url(self._transport, configurations, CONVERTED, self._webhook_url, authority)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from pykueue.api.configuration.frameworks import FRAMEWORKS
 from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion, with_lean_templates
-from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac
+from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac, service_account
 from pykueue.cli.webhook_manifests import SERVICE, webhook_configurations
 
 _MANAGER = "kueue-controller-manager"
@@ -46,7 +46,7 @@ def manifests(
         "crds": crds(namespace, is_lean=is_lean),
         "rbac": rbac(namespace),
         "deployment": deployment(namespace, image),
-        "webhooks": webhook_configurations(namespace),
+        "webhooks": webhook_configurations(namespace, service_account(namespace)),
     }
     unknown = sorted(set(only) - set(parts))
     if unknown:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pykueue.api.constants import SERVICE_ACCOUNT_PREFIX
 from pykueue.api.kinds import KUEUE_GROUP
 from pykueue.api.schema import CONVERTED_KINDS, crd
 from pykueue.cli.webhook_manifests import MUTATING, VALIDATING
@@ -84,6 +85,11 @@ _MANAGER: Sequence[tuple[str, Sequence[str], Sequence[str]]] = (
     ("node.k8s.io", ("runtimeclasses",), _READ),
     ("scheduling.k8s.io", ("priorityclasses",), _READ),
 )
+
+
+def service_account(namespace: str) -> str:
+    """The user name of the manager that `pykueue manifests` installs."""
+    return f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{SERVICE_ACCOUNT}"
 
 
 def rbac(namespace: str) -> list[dict[str, Any]]:

@@ -17,18 +17,24 @@ from pykueue.integrations.settings import JobSettings
 from pykueue.ports.admission import MatchCondition, Operation, Webhook
 from pykueue.runtime.admission import mutating_name, validating_name
 from pykueue.runtime.webhook_server import mutating_path, validating_path
+from pykueue.webhooks.conditions import unless_own_status
 
 SERVICE = "kueue-webhook-service"
 MUTATING = "kueue-mutating-webhook-configuration"
 VALIDATING = "kueue-validating-webhook-configuration"
 
 
-def webhook_configurations(namespace: str) -> list[dict[str, Any]]:
-    """The mutating and the validating configuration for a manager in this namespace."""
+def webhook_configurations(namespace: str, account: str = "") -> list[dict[str, Any]]:
+    """The mutating and the validating configuration for a manager in this namespace.
+
+    Args:
+        namespace: of the manager.
+        account: the user name that is the manager's alone; empty if others share it, and then every write is checked.
+    """
     webhooks = make_webhooks(JobSettings(Configuration(), Features()))
     return [
         _configuration("MutatingWebhookConfiguration", MUTATING, [*_mutating(webhooks, namespace)]),
-        _configuration("ValidatingWebhookConfiguration", VALIDATING, [*_validating(webhooks, namespace)]),
+        _configuration("ValidatingWebhookConfiguration", VALIDATING, [*_validating(webhooks, namespace, account)]),
     ]
 
 
@@ -40,12 +46,13 @@ def _mutating(webhooks: Sequence[Webhook], namespace: str) -> Iterable[dict[str,
             yield _entry(webhook, namespace, names, rule, webhook.mutating_conditions)
 
 
-def _validating(webhooks: Sequence[Webhook], namespace: str) -> Iterable[dict[str, Any]]:
+def _validating(webhooks: Sequence[Webhook], namespace: str, account: str) -> Iterable[dict[str, Any]]:
     for webhook in webhooks:
         if webhook.validating_operations:
             rule = _rule(webhook, webhook.validating_operations, webhook.validated_subresources)
             names = (validating_name(webhook.kind), validating_path(webhook.kind))
-            yield _entry(webhook, namespace, names, rule, webhook.validating_conditions)
+            own = (unless_own_status(account),) if account and webhook.validated_subresources else ()
+            yield _entry(webhook, namespace, names, rule, (*own, *webhook.validating_conditions))
 
 
 def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import json
 import platform
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -80,6 +81,7 @@ class HttpTransport:
         """
         self._access, self._agent, self._timeout_s = access, agent, timeout_s
         self._connections_max = connections_max
+        self._proxy = access.proxy_url or _proxy_of_environment(access.server)
         self._bucket = TokenBucket(qps, burst)
         self._session: aiohttp.ClientSession | None = None
         self._session_certificate = access.certificate
@@ -150,7 +152,7 @@ class HttpTransport:
         session = self._open_session()
         return await session.request(
             request.method, url, params=dict(request.query), data=data, headers=headers, timeout=limits,
-            proxy=self._access.proxy_url or None, allow_redirects=False,
+            proxy=self._proxy, allow_redirects=False,
             server_hostname=self._access.tls_server_name or None,
         )  # fmt: skip
 
@@ -161,7 +163,7 @@ class HttpTransport:
             connector = aiohttp.TCPConnector(
                 limit=self._connections_max, ssl=context if context is not None else True, keepalive_timeout=60
             )
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=not self._access.proxy_url)
+            self._session = aiohttp.ClientSession(connector=connector)
         return self._session
 
     async def _forget_session(self) -> None:
@@ -169,6 +171,14 @@ class HttpTransport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    """What `HTTPS_PROXY` and `NO_PROXY` say. Asked once: aiohttp would ask for each request, in a thread."""
+    url = URL(server)
+    if not url.host or proxy_bypass(url.host):
+        return None
+    return getproxies().get(url.scheme)
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> Exception:

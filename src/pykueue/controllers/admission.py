@@ -2,8 +2,8 @@
 
 `AdmissionController` is what the loop drives (`ports.engine.Engine`). It feeds the pure engine with typed objects, turns each decision of a
 cycle into status writes and events, and tells the engine how the writes ended, so that what was assumed is forgotten when it
-could not be written. It also wakes the reconcilers whose inputs live in the engine: the queues' statuses, 200 ms after a change and at most
-once a second each, so that a burst of admissions is one write per queue and not one per Workload.
+could not be written. It also wakes the reconcilers whose inputs live in the engine: those of the queues' statuses at the pace of
+`status_pace.py`, so that a burst of admissions is one write per queue and not one per Workload.
 
 Source: scheduling.md §5.6–§5.8, §8.6.
 """
@@ -37,6 +37,7 @@ from pykueue.api.v1beta2 import (
 )
 from pykueue.controllers.core import clusterqueue, cohort, localqueue, transitions
 from pykueue.controllers.core import workload as workload_controller
+from pykueue.controllers.status_pace import StatusPace
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
@@ -55,8 +56,6 @@ from pykueue.core.scheduler.preemption.policy import uids
 from pykueue.ports.engine import EngineEffect
 from pykueue.ports.reader import Reader
 
-STATUS_DELAY_US = 200_000
-STATUS_INTERVAL_US = SECOND_US
 EVICTION_TRIES_MAX = 5
 OPEN_MAX = 64
 """No further cycle is run while so many decisions are being written: some wait for a request already, and would go stale."""
@@ -118,12 +117,12 @@ class AdmissionController:
     _next_token: int = 1
     _open: dict[int, Act] = field(default_factory=dict)
     _late: list[Pending | SecondPassFailed | Eviction] = field(default_factory=list)
-    _dirty: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
+    _statuses: StatusPace = field(default_factory=StatusPace)
+    _woken: dict[ObjectKey, None] = field(default_factory=dict)
+    """Workloads that must be looked at, though they did not change."""
     _telling: dict[ObjectKey, Pending | None] = field(default_factory=dict)
     """Workloads whose `Pending` is being written, and what is to be told after it."""
     _last_cycle_at: Instant = NEVER
-    _queues_due: dict[tuple[str, ObjectKey], Instant] = field(default_factory=dict)
-    """Queues whose status was due within the last second, and when."""
     _now: Instant = NEVER
 
     def kinds(self) -> Sequence[Kind]:
@@ -168,10 +167,9 @@ class AdmissionController:
     def next_cycle_at(self, now: Instant) -> Instant | None:
         """See `ports.engine.Engine`; a status that is due counts as a reason to turn."""
         self._now = max(self._now, now)
-        due = [instant for instant in (self._cycle_at(now), *self._dirty.values()) if instant is not None]
-        if self._late or self.engine.has_notices():
-            due.append(now)
-        return min(due, default=None)
+        if self._late or self._woken or self.engine.has_notices():
+            return now
+        return min((at for at in (self._cycle_at(now), self._statuses.next_due()) if at is not None), default=None)
 
     def cycle(self, reader: Reader, now: Instant) -> Sequence[EngineEffect]:
         """See `ports.engine.Engine`."""
@@ -252,12 +250,8 @@ class AdmissionController:
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         """See `ports.engine.Engine`."""
-        due = [woken for woken, at in self._dirty.items() if at <= self._now]
-        for woken in due:
-            del self._dirty[woken]
-        self._queues_due = {woken: at for woken, at in self._queues_due.items() if at + STATUS_INTERVAL_US > self._now}
-        self._queues_due |= {woken: self._now for woken in due if woken[0] != workload_controller.NAME}
-        return due
+        workloads, self._woken = self._woken, {}
+        return [*((workload_controller.NAME, key) for key in workloads), *self._statuses.take(self._now)]
 
     def _write_late(self, reader: Reader, now: Instant) -> list[EngineEffect]:
         """Say again what could not be said, on the Workloads as they are now."""
@@ -280,10 +274,8 @@ class AdmissionController:
         queues += [(localqueue.NAME, key) for key in changed.local_queues]
         queues += [(cohort.NAME, ObjectKey("", name)) for name in changed.cohorts]
         for queue in queues:
-            rested = self._queues_due.get(queue, NEVER) + STATUS_INTERVAL_US
-            self._dirty.setdefault(queue, Instant(max(now + STATUS_DELAY_US, rested)))
-        for key in changed.workloads:
-            self._dirty.setdefault((workload_controller.NAME, key), now)
+            self._statuses.note(queue, now)
+        self._woken |= dict.fromkeys(changed.workloads)
 
     def _effect(self, act: Act, commands: tuple[Command, ...]) -> EngineEffect:
         if isinstance(act, Pending):

@@ -10,6 +10,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from pykueue.api.constants import SERVICE_ACCOUNT_PREFIX
 from pykueue.api.errors import AlreadyExists, NotFound
 from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Kind
 from pykueue.api.objects import Obj, get_path
@@ -73,6 +74,19 @@ async def _have(transport: Transport, configuration: Obj) -> None:
             await transport.request(ApiRequest("POST", kind.path(), body=configuration))
         except AlreadyExists:
             await _merge(transport, kind, name, webhooks)
+
+
+async def own_account(transport: Transport) -> str:
+    """The service account under which we ask; empty for a user's name, under which people may write as well.
+
+    Raises:
+        PykueueError: the API server does not say.
+    """
+    kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    answer = await transport.request(ApiRequest("POST", path, body=kind))
+    account = str(get_path(answer, "status", "userInfo", "username") or "")
+    return account if account.startswith(SERVICE_ACCOUNT_PREFIX) else ""
 
 
 def _client(url: str, path: str, ca_bundle: bytes) -> dict[str, Any]:

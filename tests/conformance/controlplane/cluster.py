@@ -40,6 +40,7 @@ from pykueue.api.schema import leaderworkerset_crd
 
 HERE = Path(__file__).resolve().parent
 TOKEN = "admintoken"
+MANAGER_TOKEN, MANAGER_ACCOUNT = "managertoken", "system:serviceaccount:kueue-system:kueue-controller-manager"
 PARTS = ("kwok", "lws-controller", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
 
 
@@ -97,6 +98,7 @@ class ControlPlane:
         self.folder, self.port, self.bin = folder.resolve(), port, binaries
         self.log = self.folder / "log"
         self.kubeconfig = self.folder / "kubeconfig"
+        self.manager_kubeconfig = self.folder / "manager.kubeconfig"
         self.pki = self.folder / "pki"
 
     def up(self, documents: Sequence[dict[str, Any]] = (), *, is_bare: bool = False) -> None:
@@ -129,17 +131,23 @@ class ControlPlane:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         (self.pki / "sa.pub").write_bytes(public)
-        (self.pki / "tokens.csv").write_text(f'{TOKEN},admin,admin-uid,"system:masters"\n')
+        accounts = ((TOKEN, "admin", self.kubeconfig), (MANAGER_TOKEN, MANAGER_ACCOUNT, self.manager_kubeconfig))
+        rows = (f'{token},{name},{name}-uid,"system:masters"\n' for token, name, _ in accounts)
+        (self.pki / "tokens.csv").write_text("".join(rows))
+        for token, _, kubeconfig in accounts:
+            self._access(token, kubeconfig)
+
+    def _access(self, token: str, kubeconfig: Path) -> None:
         cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.pki / "ca.crt")}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "c", "cluster": cluster}],
-            "users": [{"name": "u", "user": {"token": TOKEN}}],
+            "users": [{"name": "u", "user": {"token": token}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             "current-context": "c",
         }
-        self.kubeconfig.write_text(yaml.safe_dump(config))
+        kubeconfig.write_text(yaml.safe_dump(config))
 
     def _core(self) -> None:
         client, peer = (f"http://127.0.0.1:{self.port + i}" for i in (1, 2))

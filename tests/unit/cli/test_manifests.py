@@ -183,3 +183,18 @@ def test_the_objects_are_plain_yaml():
     text = yaml.dump_all(some, Dumper=dumper)
     assert "*id0" not in text
     assert list(yaml.load_all(text, loader)) == some
+
+
+def test_the_manager_is_not_asked_about_its_own_status():
+    """Of all webhooks that of Workloads alone is about a status; its condition names the account of these manifests."""
+    objects = manifests(namespace="ns", only=("webhooks", "rbac"))
+    found = {
+        hook["name"]: condition["expression"]
+        for obj in objects
+        for hook in obj.get("webhooks", ())
+        for condition in hook.get("matchConditions", ())
+        if "userInfo" in condition["expression"]
+    }
+    [account] = [obj["metadata"] for obj in objects if obj["kind"] == "ServiceAccount"]
+    assert list(found) == ["vworkload.kb.io"]
+    assert f"'system:serviceaccount:ns:{account['name']}'" in found["vworkload.kb.io"]

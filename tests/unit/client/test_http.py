@@ -133,3 +133,25 @@ def test_the_user_agent_is_kueues() -> None:
     """Version up to the first dash, system, commit of seven characters."""
     assert user_agent("0.1.0-dev", "0123456789").startswith("kueue/0.1.0 (")
     assert user_agent("0.1.0", "0123456789").endswith(" 0123456")
+
+
+@pytest.mark.parametrize(("bypass", "want_proxied"), [("", True), ("cluster.invalid", False)])
+def test_the_environment_names_a_proxy(monkeypatch: pytest.MonkeyPatch, bypass: str, want_proxied: bool) -> None:
+    """It is asked for the server, unless the server is one that needs none."""
+
+    async def handler(raw: web.Request) -> web.Response:
+        return web.json_response({"host": raw.headers["Host"]})
+
+    async def story(transport: HttpTransport) -> None:
+        monkeypatch.setenv("http_proxy", transport._access.server)
+        monkeypatch.setenv("no_proxy", bypass)
+        behind = HttpTransport(ClusterAccess("http://cluster.invalid"), timeout_s=5)
+        try:
+            assert await behind.request(ApiRequest("GET", "/version")) == {"host": "cluster.invalid"}
+            assert want_proxied
+        except TransportError:
+            assert not want_proxied
+        finally:
+            await behind.close()
+
+    run(handler, story)

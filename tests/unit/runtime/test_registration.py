@@ -13,7 +13,7 @@ from pykueue.apiserver.server import EmbeddedApiServer
 from pykueue.cli.webhook_manifests import webhook_configurations
 from pykueue.ports.transport import ApiRequest, Transport, WatchLine
 from pykueue.runtime.certificates import CONVERTED
-from pykueue.runtime.registration import at_url, register_by_url
+from pykueue.runtime.registration import at_url, own_account, register_by_url
 
 URL = "https://127.0.0.1:9443/"
 BUNDLE = base64.b64encode(b"PEM").decode()
@@ -118,5 +118,22 @@ def test_two_managers_may_register_at_the_same_time() -> None:
             found = await transport.request(ApiRequest("GET", path))
             assert len({webhook["clientConfig"]["url"].rpartition("/")[0] for webhook in found["webhooks"]}) == 1
         await server.close()
+
+    asyncio.run(main())
+
+
+def test_an_account_is_ours_alone_if_it_is_a_service_account() -> None:
+    """People write under names of users as well, and what they write is checked."""
+
+    async def main() -> None:
+        server = EmbeddedApiServer()
+        assert not await own_account(server.transport())
+
+        class Answer:
+            async def request(self, request: ApiRequest) -> Any:
+                assert request.path.endswith("/selfsubjectreviews")
+                return {"status": {"userInfo": {"username": "system:serviceaccount:ns:manager"}}}
+
+        assert await own_account(Answer()) == "system:serviceaccount:ns:manager"  # type: ignore[arg-type]
 
     asyncio.run(main())

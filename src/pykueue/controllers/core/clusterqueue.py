@@ -9,14 +9,15 @@ Source: scheduling.md §13, api.md §2.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import Patch
 from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER
-from pykueue.api.instant import Instant
-from pykueue.api.kinds import CLUSTER_QUEUE
+from pykueue.api.events import Change, ObjectEvent
+from pykueue.api.instant import SECOND_US, Instant
+from pykueue.api.kinds import CLUSTER_QUEUE, Kind
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import ClusterQueue, Condition, FlavorUsage
 from pykueue.controllers.core.in_use import add_finalizer, drop_finalizer
@@ -26,8 +27,8 @@ from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 NAME = "clusterqueue"
-STATUS_DELAY_US = 200_000
-"""Statuses of queues are written at most this long after a change: one write tells of all admissions in between."""
+REPAIR_US = 10 * SECOND_US
+"""A status that somebody else wrote is put right after this time; longer than `status_pace.INTERVAL_US`, so that our own writes ask for no more."""
 
 
 class ClusterQueueReconciler:
@@ -39,7 +40,7 @@ class ClusterQueueReconciler:
         self._engine = engine
 
     def watches(self) -> Sequence[Watch]:
-        return (Watch(CLUSTER_QUEUE, lambda event, _: (objects.key(event.new),)),)
+        return queue_watches(CLUSTER_QUEUE)
 
     def indexes(self) -> Sequence[Index]:
         return ()
@@ -76,6 +77,29 @@ class ClusterQueueReconciler:
             "fairSharing": None if view.weighted_share is None else {"weightedShare": view.weighted_share},
         }
         return status_patch(obj, desired, CLUSTER_QUEUE)
+
+
+def queue_watches(kind: Kind) -> tuple[Watch, ...]:
+    """What wakes the reconciler of a kind of queues: itself. Our own status does not, at once: its time is the engine's to tell."""
+
+    def changed(event: ObjectEvent, _: Reader) -> Iterable[ObjectKey]:
+        return () if _is_status_alone(event) else (objects.key(event.new),)
+
+    def restated(event: ObjectEvent, _: Reader) -> Iterable[ObjectKey]:
+        return (objects.key(event.new),) if _is_status_alone(event) else ()
+
+    return Watch(kind, changed), Watch(kind, restated, REPAIR_US)
+
+
+def _is_status_alone(event: ObjectEvent) -> bool:
+    return (
+        event.change is Change.MODIFIED and event.old is not None and _but_status(event.old) == _but_status(event.new)
+    )
+
+
+def _but_status(obj: objects.Obj) -> dict[str, Any]:
+    said = {name: value for name, value in obj.items() if name != "status"}
+    return said | {"metadata": {**objects.metadata(obj), "resourceVersion": ""}}
 
 
 def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Any) -> Result:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pykueue.api import objects
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import COHORT
 from pykueue.api.objects import ObjectKey
-from pykueue.controllers.core.clusterqueue import status_patch
+from pykueue.controllers.core.clusterqueue import queue_watches, status_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -28,7 +27,7 @@ class CohortReconciler:
         self._engine = engine
 
     def watches(self) -> Sequence[Watch]:
-        return (Watch(COHORT, lambda event, _: (objects.key(event.new),)),)
+        return queue_watches(COHORT)
 
     def indexes(self) -> Sequence[Index]:
         return ()

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pykueue.api import objects
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import LOCAL_QUEUE
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import AdmissionFairSharingStatus, Condition, FairSharingStatus, LocalQueue
-from pykueue.controllers.core.clusterqueue import status_patch, usage_to_wire
+from pykueue.controllers.core.clusterqueue import queue_watches, status_patch, usage_to_wire
 from pykueue.controllers.workload_status import condition_to_wire, set_condition
 from pykueue.core.engine import AdmissionEngine
 from pykueue.ports.reader import Reader
@@ -35,7 +34,7 @@ class LocalQueueReconciler:
         self._engine = engine
 
     def watches(self) -> Sequence[Watch]:
-        return (Watch(LOCAL_QUEUE, lambda event, _: (objects.key(event.new),)),)
+        return queue_watches(LOCAL_QUEUE)
 
     def indexes(self) -> Sequence[Index]:
         return ()
