@@ -24,7 +24,7 @@ BOUNDED = {
     "Indexer._deleted",  # UIDs of the last 10,000 deleted objects of a kind
     "GarbageCollector._gone",  # UIDs of the last 100,000 deleted owners
     "Recorder._series",  # the last 2,000 Events
-    "AdmissionController._queues_due",  # queues that were due within a second of the last that was
+    "StatusPace._told",  # queues that were due within a second of the last that was
 }
 _UID = re.compile(r"uid-\d{6}")
 

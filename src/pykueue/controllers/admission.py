@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -35,22 +35,14 @@ from pykueue.api.v1beta2 import (
     Topology,
     Workload,
 )
+from pykueue.controllers.acts import Act, Eviction, OneAtATime, Repeatable, acts, again, subject
 from pykueue.controllers.core import clusterqueue, cohort, localqueue, transitions
 from pykueue.controllers.core import workload as workload_controller
 from pykueue.controllers.status_pace import StatusPace
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
-from pykueue.core.scheduler.decisions import (
-    Admit,
-    CycleResult,
-    Decision,
-    Evict,
-    Pending,
-    Preempt,
-    SecondPassFailed,
-    Victim,
-)
+from pykueue.core.scheduler.decisions import Admit, CycleResult, Evict, Pending, SecondPassFailed
 from pykueue.core.scheduler.preemption.book import Notice
 from pykueue.core.scheduler.preemption.policy import uids
 from pykueue.ports.engine import EngineEffect
@@ -73,37 +65,6 @@ _TYPED: dict[Kind, type[KueueObject]] = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """A preemption that is being written.
-
-    Attributes:
-        preemption: as it was decided.
-        is_served: whether some victim is evicted: then it is told no more that it failed.
-    """
-
-    preemption: Preempt
-    is_served: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Eviction:
-    """One victim's side of a preemption.
-
-    Attributes:
-        attempt: that asks for it.
-        victim: as it was when it was chosen, or as it is now when it is tried again.
-        n_tries: how often it was tried before.
-    """
-
-    attempt: Attempt
-    victim: Victim
-    n_tries: int = 0
-
-
-Act: TypeAlias = Admit | Pending | SecondPassFailed | Evict | Eviction | Notice
-
-
 @dataclass(slots=True)
 class AdmissionController:
     """Drives an `AdmissionEngine` on behalf of the loop."""
@@ -116,12 +77,12 @@ class AdmissionController:
     """What the last cycle decided, for those who count."""
     _next_token: int = 1
     _open: dict[int, Act] = field(default_factory=dict)
-    _late: list[Pending | SecondPassFailed | Eviction] = field(default_factory=list)
+    _late: list[Repeatable] = field(default_factory=list)
+    """Acts to be made as soon as may be, on the Workloads as they are now."""
+    _writing: OneAtATime = field(default_factory=OneAtATime)
     _statuses: StatusPace = field(default_factory=StatusPace)
     _woken: dict[ObjectKey, None] = field(default_factory=dict)
     """Workloads that must be looked at, though they did not change."""
-    _telling: dict[ObjectKey, Pending | None] = field(default_factory=dict)
-    """Workloads whose `Pending` is being written, and what is to be told after it."""
     _last_cycle_at: Instant = NEVER
     _now: Instant = NEVER
 
@@ -182,7 +143,7 @@ class AdmissionController:
             effects += [
                 self._effect(act, commands)
                 for decision in result.decisions
-                for act in _acts(decision)
+                for act in acts(decision)
                 if (commands := self._commands(act, now))
             ]
             self._note_changes(now)
@@ -199,7 +160,7 @@ class AdmissionController:
         if len(self._open) >= OPEN_MAX:
             return None
         due = self.engine.next_cycle_at(now)
-        if due is None or not self._telling:
+        if due is None or not self._writing.n_told:
             return due
         return Instant(max(due, self._last_cycle_at + TOLD_US_MAX))
 
@@ -207,11 +168,8 @@ class AdmissionController:
         """See `ports.engine.Engine`."""
         self._now = now
         decision = self._open.pop(token, None)
-        if isinstance(decision, Pending):
-            meanwhile = self._telling.pop(decision.key, None)
-            if meanwhile is not None:
-                self._late.append(meanwhile)
-                return
+        waiting = self._writing.end(decision) if decision is not None else ()
+        self._late += waiting
         if error is None and isinstance(decision, Eviction):
             decision.attempt.is_served = True
         if error is None or decision is None:
@@ -228,7 +186,7 @@ class AdmissionController:
                     self.engine.second_pass_failed(decision.key, now)
                     self._late.append(SecondPassFailed(decision.key, decision.workload, decision.failed_message))
             case Pending():
-                if not isinstance(error, NotFound):
+                if not waiting and not isinstance(error, NotFound):
                     self._late.append(decision)
             case SecondPassFailed() | Notice():
                 pass
@@ -258,14 +216,19 @@ class AdmissionController:
         late, self._late = self._late, []
         effects = []
         for act in late:
-            before = act.victim.workload if isinstance(act, Eviction) else act.workload
+            before = subject(act)
             found = reader.get(WORKLOAD, before.metadata.namespace, before.name)
             workload = reader.typed(Workload, found) if found is not None else None
-            again = _again(act, workload) if workload is not None and workload.uid == before.uid else None
-            if again is not None and (commands := self._commands(again, now)):
-                effects.append(self._effect(again, commands))
+            act_now = again(act, workload) if workload is not None and workload.uid == before.uid else None
+            if act_now is not None:
+                if commands := self._commands(act_now, now):
+                    effects.append(self._effect(act_now, commands))
+            elif isinstance(act, Admit):
+                self.engine.forget(act.key, now, requeue=workload is not None)
             elif isinstance(act, Eviction) and workload is not None and not workload.is_true(WorkloadCondition.EVICTED):
                 self.engine.preemption_failed(act.victim.key, now)
+        if late:
+            self._note_changes(now)
         return effects
 
     def _note_changes(self, now: Instant) -> None:
@@ -278,8 +241,7 @@ class AdmissionController:
         self._woken |= dict.fromkeys(changed.workloads)
 
     def _effect(self, act: Act, commands: tuple[Command, ...]) -> EngineEffect:
-        if isinstance(act, Pending):
-            self._telling[act.key] = None
+        self._writing.begin(act)
         token, self._next_token = self._next_token, self._next_token + 1
         self._open[token] = act
         return EngineEffect(token, commands)
@@ -287,13 +249,13 @@ class AdmissionController:
     # --- decisions as commands ---------------------------------------------------------------------------------------
 
     def _commands(self, decision: Act, now: Instant) -> tuple[Command, ...]:
+        """What to do now; nothing if there is nothing to tell, or if the Workload is being written."""
+        if self._writing.defers(decision):
+            return ()
         match decision:
             case Admit():
                 return self._admit(decision, now)
             case Pending():
-                if decision.key in self._telling:
-                    self._telling[decision.key] = decision
-                    return ()
                 return self._pending(decision, now)
             case Eviction():
                 return _eviction(decision, now)
@@ -360,31 +322,6 @@ class AdmissionController:
         return transitions.with_condition(
             workload, WorkloadCondition.PODS_READY, False, Reason.WAIT_FOR_START, message, now
         )
-
-
-def _acts(decision: Decision) -> tuple[Act, ...]:
-    """A preemption is several writes that may fail on their own: each victim's, and the preemptor's."""
-    if not isinstance(decision, Preempt):
-        return (decision,)
-    attempt = Attempt(decision, is_served=any(victim.is_evicted for victim in decision.victims))
-    evictions = (Eviction(attempt, victim) for victim in decision.victims if not victim.is_evicted)
-    return (*evictions, decision.pending)
-
-
-def _again(
-    act: Pending | SecondPassFailed | Eviction, workload: Workload
-) -> Pending | SecondPassFailed | Eviction | None:
-    """The act on the Workload as it is now; None if it is not called for any more."""
-    if workload.is_true(WorkloadCondition.FINISHED):
-        return None
-    has_quota = workload.is_true(WorkloadCondition.QUOTA_RESERVED)
-    if isinstance(act, SecondPassFailed):
-        return dataclasses.replace(act, workload=workload) if has_quota else None
-    if isinstance(act, Pending):
-        return dataclasses.replace(act, workload=workload) if not has_quota and workload.spec.active else None
-    if not has_quota or workload.is_true(WorkloadCondition.EVICTED):
-        return None
-    return dataclasses.replace(act, victim=dataclasses.replace(act.victim, workload=workload))
 
 
 def _eviction(eviction: Eviction, now: Instant) -> tuple[Command, ...]:
