@@ -1,21 +1,26 @@
 """Recording Events (`events.k8s.io/v1`) beside the work they tell of.
 
-`record` never waits: the queue is bounded, and what does not fit is dropped and counted, for an Event is an aid and must not
+`record` never waits: the queue is bounded, and what does not fit is dropped, counted and logged, for an Event is an aid and must not
 hold back admission. For the same reason routine events (`Emit.is_routine`: this pod was started, that pod is an owner) are left out, and counted,
 beyond a hundred at once and ten a second after that; what they tell is in the objects as well. Equal events about one object
-within six minutes become one Event with a series: its count is patched. Source: observability.md §2.
+within six minutes become one Event with a series: its count is patched, or, while it still waits, begins higher.
+
+Events wait in a few lanes that are written side by side. All about one object are in one lane, so they are written in their order.
+
+Source: observability.md §2.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import Any
 
 from pykueue.api.commands import Emit
-from pykueue.api.errors import NotFound, PykueueError
+from pykueue.api.errors import AlreadyExists, NotFound, PykueueError
 from pykueue.api.instant import SECOND_US, Instant, format_micro_time
 from pykueue.api.kinds import EVENT
 from pykueue.api.objects import name, namespace, resource_version, uid
@@ -28,7 +33,32 @@ SERIES_WINDOW_US = 6 * 60 * SECOND_US
 ROUTINE_INTERVAL_US = SECOND_US // 10
 """Routine events on average."""
 ROUTINE_AT_ONCE_MAX = 100
+N_LANES = 4
 _log = logging.getLogger(__name__)
+
+_Identity = tuple[str, ...]
+"""What makes two events equal."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Equal events that are to be written.
+
+    Attributes:
+        command: the first of them.
+        reporter: reporting controller.
+        number: makes names of one process differ.
+        at: when the first happened.
+        count: how often it happened.
+        last: when it happened last.
+    """
+
+    command: Emit
+    reporter: str
+    number: int
+    at: Instant
+    count: int
+    last: Instant
 
 
 @dataclass(slots=True)
@@ -39,6 +69,14 @@ class _Series:
     name: str
     count: int
     last: Instant
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Events that are written one after the other, in order."""
+
+    waiting: OrderedDict[_Identity, _Waiting] = field(default_factory=OrderedDict)
+    filled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Recorder:
@@ -58,23 +96,32 @@ class Recorder:
         """
         self._transport, self._clock, self._metrics = transport, clock, metrics
         self._instance, self._length_max = instance, length_max
-        self._waiting: deque[tuple[Emit, str, Instant]] = deque()
-        self._filled = asyncio.Event()
-        self._series: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
+        self._lanes = [_Lane() for _ in range(N_LANES)]
+        self._series: OrderedDict[_Identity, _Series] = OrderedDict()
         self._n_named = 0
+        self._n_lost = 0
+        """Events that did not fit since the queue was empty last."""
         self._routine_until = Instant(0)
 
     def record(self, command: Emit, reporter: str) -> None:
         """Queue an event; never waits."""
         now = self._clock.now()
-        if len(self._waiting) >= self._length_max:
-            self._metrics.events_dropped.labels("full").inc()
-            return
         if command.is_routine and not self._has_room_for_routine(now):
             self._metrics.events_dropped.labels("routine").inc()
             return
-        self._waiting.append((command, command.reporter or reporter, now))
-        self._filled.set()
+        about = uid(command.about) or f"{namespace(command.about)}/{name(command.about)}"
+        reporter = command.reporter or reporter
+        identity = (command.kind.gvk, about, command.type, command.reason, cut_note(command.note), reporter)
+        lane = self._lanes[zlib.crc32(about.encode()) % N_LANES]
+        known = lane.waiting.get(identity)
+        if known is not None:
+            known.count, known.last = known.count + 1, now
+        elif sum(len(each.waiting) for each in self._lanes) >= self._length_max:
+            self._lose()
+        else:
+            self._n_named += 1
+            lane.waiting[identity] = _Waiting(command, reporter, self._n_named, now, 1, now)
+            lane.filled.set()
 
     def _has_room_for_routine(self, now: Instant) -> bool:
         """Whether one more routine event may be written; it takes up an interval of the time that lies ahead."""
@@ -84,54 +131,84 @@ class Recorder:
         self._routine_until = Instant(begins + ROUTINE_INTERVAL_US)
         return True
 
+    def _lose(self) -> None:
+        self._metrics.events_dropped.labels("full").inc()
+        if not self._n_lost:
+            _log.warning("%d events wait to be recorded: more are dropped until some are", self._length_max)
+        self._n_lost += 1
+
     async def run(self) -> None:
         """Write events until cancelled."""
-        while True:
-            await self._filled.wait()
-            while self._waiting:
-                await self._write_one()
-            self._filled.clear()
+        async with asyncio.TaskGroup() as lanes:
+            for lane in self._lanes:
+                lanes.create_task(self._keep_writing(lane))
 
     async def flush(self) -> None:
         """Write what waits, and end."""
-        while self._waiting:
-            await self._write_one()
+        async with asyncio.TaskGroup() as lanes:
+            for lane in self._lanes:
+                lanes.create_task(self._drain(lane))
 
-    async def _write_one(self) -> None:
-        command, reporter, at = self._waiting.popleft()
-        try:
-            await self._write(command, reporter, at)
-        except PykueueError as error:
-            self._metrics.events_dropped.labels("refused").inc()
-            _log.warning("event %s about %s was not recorded: %s", command.reason, name(command.about), error)
+    async def _keep_writing(self, lane: _Lane) -> None:
+        while True:
+            await lane.filled.wait()
+            await self._drain(lane)
+            lane.filled.clear()
+            if self._n_lost and not any(each.waiting for each in self._lanes):
+                _log.warning("%d events were dropped, for the API server did not take them in time", self._n_lost)
+                self._n_lost = 0
 
-    async def _write(self, command: Emit, reporter: str, at: Instant) -> None:
-        note = cut_note(command.note)
-        about = uid(command.about) or f"{namespace(command.about)}/{name(command.about)}"
-        identity = (command.kind.gvk, about, command.type, command.reason, note, reporter)
+    async def _drain(self, lane: _Lane) -> None:
+        while lane.waiting:
+            identity, item = lane.waiting.popitem(last=False)
+            try:
+                await self._write(identity, item)
+            except PykueueError as error:
+                self._metrics.events_dropped.labels("refused").inc()
+                _log.warning(
+                    "event %s about %s was not recorded: %s", item.command.reason, name(item.command.about), error
+                )
+            except asyncio.CancelledError:
+                # Whether it was written is not known; writing it once more does no harm, for it has its name.
+                lane.waiting[identity] = item
+                lane.waiting.move_to_end(identity, last=False)
+                raise
+
+    async def _write(self, identity: _Identity, item: _Waiting) -> None:
         series = self._series.get(identity)
-        if series is not None and at - series.last <= SERIES_WINDOW_US and await self._continue(series, at):
+        if series is not None and item.at - series.last <= SERIES_WINDOW_US and await self._continue(series, item):
             self._series.move_to_end(identity)
             return
-        self._n_named += 1
-        body = make_event(command, note, reporter=reporter, instance=self._instance, at=at, number=self._n_named)
+        body = make_event(
+            item.command, cut_note(item.command.note), reporter=item.reporter, instance=self._instance, at=item.at,
+            number=item.number,
+        )  # fmt: skip
+        if item.count > 1:
+            body["series"] = _told(item.count, item.last)
         self._metrics.requests.labels("create", "Event").inc()
-        await self._transport.request(ApiRequest("POST", EVENT.path(namespace(body)), body=body))
-        self._series[identity] = _Series(namespace(body), name(body), 1, at)
+        try:
+            await self._transport.request(ApiRequest("POST", EVENT.path(namespace(body)), body=body))
+        except AlreadyExists:
+            _log.debug("event %s was recorded before the answer was lost", name(body))
+        self._series[identity] = _Series(namespace(body), name(body), item.count, item.last)
         while len(self._series) > self._length_max:
             self._series.popitem(last=False)
 
-    async def _continue(self, series: _Series, at: Instant) -> bool:
-        """Count one more in an Event that exists; False if it is gone."""
-        series.count, series.last = series.count + 1, at
-        body = {"series": {"count": series.count, "lastObservedTime": format_micro_time(at)}}
+    async def _continue(self, series: _Series, item: _Waiting) -> bool:
+        """Count more in an Event that exists; False if it is gone."""
+        count = series.count + item.count
         self._metrics.requests.labels("patch", "Event").inc()
-        path = EVENT.path(series.namespace, series.name)
+        path, body = EVENT.path(series.namespace, series.name), {"series": _told(count, item.last)}
         try:
             await self._transport.request(ApiRequest("PATCH", path, {}, body, "application/merge-patch+json"))
         except NotFound:
             return False
+        series.count, series.last = count, item.last
         return True
+
+
+def _told(count: int, last: Instant) -> dict[str, Any]:
+    return {"count": count, "lastObservedTime": format_micro_time(last)}
 
 
 def cut_note(note: str) -> str:
