@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pykueue.core.explain.facts import AddQuota, FewerPods, StopWorkloads, WorkloadExplanation
-from pykueue.core.explain.victims import refusal
+from pykueue.core.features import Features
 from pykueue.core.resources import FlavorResource
-from pykueue.core.scheduler.preemption.candidates import Demand
 from pykueue.core.scheduler.preemption.classical import _collect_others
+from pykueue.core.scheduler.preemption.fair_sharing import FINAL_SHARE, _collect
+from pykueue.core.scheduler.preemption.policy import Preemptor
 from pykueue.core.workload.info import Info
 from support.world import World
 
@@ -140,33 +141,43 @@ def test_to_ask_changes_nothing(drawing: tuple[Queue, ...], is_settled: bool) ->
     assert amounts(asked) == amounts(twin)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     worlds,
     st.sampled_from(["N", "L", "LN", "A"]),
     st.sampled_from(["N", "L", "LN", "A"]),
     st.sampled_from(["root", "side"]),
+    st.sampled_from([None, (FINAL_SHARE,)]),
+    st.booleans(),
 )
-def test_who_is_refused_is_no_candidate(drawing: tuple[Queue, ...], within: str, reclaim: str, above: str) -> None:
-    """The reasons that are told draw the line where the search for victims draws it."""
+def test_who_is_refused_is_no_candidate(
+    drawing: tuple[Queue, ...], within: str, reclaim: str, above: str, strategies: tuple[str, ...] | None,
+    is_one_gone: bool,
+) -> None:  # fmt: skip
+    """The reasons that are told draw the line where the search for victims draws it, classical and fair."""
     world = build(drawing, above=above, WCQ=within if within != "A" else "L", RWC=reclaim)
     cache = world.engine._cache
     queue = cache.queue("q0")
     assert queue is not None
     waiting = world.engine._queues.queue("q0")
     assert waiting is not None
+    gone = frozenset(list(cache.workloads)[:1] if is_one_gone else ())
+    preemptor = Preemptor(cache, Features({}), strategies, gone=gone)
     for item in waiting.ordered():
         cpu = sum(ps.requests["cpu"] for ps in item.info.pod_sets)
         wanted = {queue.node.tree.number(FlavorResource(flavor, "cpu")): cpu for flavor in "fg"}
-        demand = Demand(item.info, queue, wanted, list(wanted), cache)
-        candidates = demand.in_own_queue()
-        if reclaim != "N":
-            others: tuple[list[Info], list[Info]] = ([], [])
-            _collect_others(demand, *others)
-            candidates += [*others[0], *others[1]]
+        demand = preemptor.demand(item.info, queue, wanted, list(wanted))
+        if strategies is not None:
+            candidates = _collect(demand)
+        else:
+            candidates = demand.candidates(queue)
+            if reclaim != "N":
+                others: tuple[list[Info], list[Info]] = ([], [])
+                _collect_others(demand, *others)
+                candidates += [*others[0], *others[1]]
         allowed = {info.key for info in candidates}
         holders = [info for info in cache.workloads.values() if any(info.usage.values())]
-        assert {info.key for info in holders if refusal(demand, info) is None} == allowed
+        assert {info.key for info in holders if preemptor.refusal(demand, info) is None} == allowed
 
 
 def amounts(world: World) -> list[object]:

@@ -1,7 +1,7 @@
 """Who was considered for preemption, and why each was or was not taken.
 
-Every Workload that holds some of what is missing is judged by the same rules, in the same order, as the search for victims judges it
-(`scheduler/preemption`): first whether the preemptor's policies let it be a candidate, then whether the search took it.
+Every Workload that holds some of what is missing is asked about: first, the search for victims (`scheduler/preemption`) says whether it may be a
+candidate, or why not; then, whether the search took it. Here are only the words.
 
 Source: scheduling.md §8, §9.
 """
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import assert_never
 
 from pykueue.core.cache.clusterqueue import ClusterQueueState
+from pykueue.core.cache.cohort import QuotaNode
 from pykueue.core.explain.facts import VictimFacts
 from pykueue.core.scheduler.assignment import Assignment, Mode
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.entry import Entry
-from pykueue.core.scheduler.preemption.candidates import Demand
-from pykueue.core.scheduler.preemption.policy import TEXTS
+from pykueue.core.scheduler.preemption.candidates import Demand, Refusal
+from pykueue.core.scheduler.preemption.policy import TEXTS, Preemptor
 from pykueue.core.workload.info import Info
 
 VICTIMS_MAX = 20
@@ -46,10 +48,10 @@ def considered(entry: Entry, cycle: Cycle) -> Considered:
         return Considered()
     if assignment.mode is Mode.NO_FIT and not any(a.is_simulated for ps in assignment.pod_sets for a in ps.attempts):
         return Considered(note=_unsearched(queue))
-    cache = cycle.nominator.cache
-    demand = Demand(entry.info, queue, {**assignment.usage, **wanted}, list(wanted), cache)
+    preemptor = cycle.nominator.without(frozenset(cycle.seats.leaving)).preemptor
+    demand = preemptor.demand(entry.info, queue, {**assignment.usage, **wanted}, list(wanted))
     holders = _holders(demand)
-    refusals = [refusal(demand, info) for info in holders]
+    refusals = [_refusal(entry, preemptor, demand, info) for info in holders]
     spared = _spared(entry, demand, [info for info, no in zip(holders, refusals, strict=True) if no is None], cycle)
     taken = {target.info.key: TEXTS[target.reason] for target in entry.targets}
     judged = [
@@ -64,32 +66,28 @@ def considered(entry: Entry, cycle: Cycle) -> Considered:
     )
 
 
-def refusal(demand: Demand, info: Info) -> str | None:
-    """Why the policies do not let a Workload be a candidate; None if they do."""
-    preemption = demand.queue.spec.spec.preemption
-    if info.cluster_queue == demand.queue.name:
-        return _policy_refusal("withinClusterQueue", preemption.within_cluster_queue, demand.info, info)
-    if preemption.reclaim_within_cohort != "Never":
-        ours = set(demand.queue.node.lineage())
-        for node in demand.node_of(info).lineage():
-            if node in ours:
-                break
-            if node.is_within_nominal(demand.needed):
-                kind = "cohort" if node.is_cohort else "ClusterQueue"
-                return f"{kind} {node.name} uses no more than its own quota"
-    return _policy_refusal("reclaimWithinCohort", preemption.reclaim_within_cohort, demand.info, info)
-
-
-def _policy_refusal(name: str, policy: str, preemptor: Info, info: Info) -> str | None:
-    if policy == "Never":
-        return f"{name} is Never"
-    if policy == "Any" or info.priority < preemptor.priority:
-        return None
-    if info.priority > preemptor.priority or policy == "LowerPriority":
-        return f"{name} is {policy}: its priority {info.priority} is not below {preemptor.priority}"
-    if preemptor.queued_at < info.queued_at:
-        return None
-    return f"{name} is {policy}: its priority is equal, and it is not newer"
+def _refusal(entry: Entry, preemptor: Preemptor, demand: Demand, info: Info) -> str | None:
+    """Why a Workload that holds some of what is needed is no candidate, in words; None if it is one."""
+    refused = preemptor.refusal(demand, info)
+    name = "withinClusterQueue" if info.cluster_queue == demand.queue.name else "reclaimWithinCohort"
+    policy = demand.policy(info.cluster_queue)
+    match refused:
+        case None:
+            return "it would preempt it in turn, and is spared" if info.key in entry.spared else None
+        case QuotaNode():
+            return f"{'cohort' if refused.is_cohort else 'ClusterQueue'} {refused.name} uses no more than its own quota"
+        case Refusal.POLICY_IS_NEVER:
+            return f"{name} is Never"
+        case Refusal.PRIORITY_NOT_LOWER:
+            return f"{name} is {policy}: its priority {info.priority} is not below {demand.info.priority}"
+        case Refusal.NOT_NEWER:
+            return f"{name} is {policy}: its priority is equal, and it is not newer"
+        case Refusal.BARRED if info.key in preemptor.gone:
+            return "it leaves already, for another Workload"
+        case Refusal.BARRED:
+            return "it was preempted by it again and again, and is spared"
+        case _:
+            assert_never(refused)
 
 
 def _wanted(assignment: Assignment, queue: ClusterQueueState) -> dict[int, int]:

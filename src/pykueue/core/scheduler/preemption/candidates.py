@@ -7,6 +7,7 @@ Source: scheduling.md §8.1, §8.2.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
@@ -27,6 +28,15 @@ class Target(msgspec.Struct, frozen=True):
 
     info: Info
     reason: Reason
+
+
+class Refusal(enum.Enum):
+    """Why a Workload that holds what is missing is no candidate by the preemptor's policy."""
+
+    POLICY_IS_NEVER = enum.auto()
+    BARRED = enum.auto()
+    PRIORITY_NOT_LOWER = enum.auto()
+    NOT_NEWER = enum.auto()
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -60,17 +70,33 @@ class Demand(msgspec.Struct, frozen=True):
                 return False
         return self.has_places()
 
-    def is_within_nominal(self) -> bool:
-        """Whether the preemptor with its request stays within its own quota, of what it needs."""
-        return not any(self.queue.node.borrows_with(i, self.requests[i]) for i in self.needed)
+    def candidates(self, queue: ClusterQueueState) -> list[Info]:
+        """Candidates of a ClusterQueue, unsorted."""
+        policy = self.policy(queue.name)
+        if policy == "Never":
+            return []
+        items = [self.queue.node.tree.items[i] for i in self.needed]
+        return [
+            info
+            for key, info in queue.workloads.items()
+            if _holds(info, items)
+            and key != self.info.key
+            and key not in self.barred
+            and _refusal(policy, self.info, info) is None
+        ]
 
-    def in_own_queue(self) -> list[Info]:
-        """Candidates of the preemptor's ClusterQueue, unsorted."""
-        return self._candidates(self.queue, self.queue.spec.spec.preemption.within_cluster_queue)
+    def refusal(self, info: Info) -> Refusal | None:
+        """Why a Workload that holds some of what is needed is none of the `candidates`; None if it is."""
+        policy = self.policy(info.cluster_queue)
+        if policy == "Never":
+            return Refusal.POLICY_IS_NEVER
+        return Refusal.BARRED if info.key in self.barred else _refusal(policy, self.info, info)
 
-    def in_other_queue(self, queue: ClusterQueueState) -> list[Info]:
-        """Candidates of another ClusterQueue, by the preemptor's `reclaimWithinCohort`, unsorted."""
-        return self._candidates(queue, self.queue.spec.spec.preemption.reclaim_within_cohort)
+    def policy(self, cluster_queue: str) -> str:
+        """The preemptor's policy for the Workloads of a ClusterQueue: its own, or another."""
+        preemption = self.queue.spec.spec.preemption
+        is_own = cluster_queue == self.queue.name
+        return preemption.within_cluster_queue if is_own else preemption.reclaim_within_cohort
 
     def sort(self, candidates: Iterable[Info]) -> list[Info]:
         """Candidates in the order in which they are tried (§8.2)."""
@@ -107,19 +133,6 @@ class Demand(msgspec.Struct, frozen=True):
         assert queue is not None
         return queue.node
 
-    def _candidates(self, queue: ClusterQueueState, policy: str) -> list[Info]:
-        if policy == "Never":
-            return []
-        items = [self.queue.node.tree.items[i] for i in self.needed]
-        return [
-            info
-            for key, info in queue.workloads.items()
-            if _holds(info, items)
-            and key != self.info.key
-            and key not in self.barred
-            and _allows(policy, self.info, info)
-        ]
-
     def may_suffice(self, candidates: Iterable[Info]) -> bool:
         """Whether there could be room if all of them were gone: a bound, for nothing frees more than it holds."""
         node, items = self.queue.node, self.queue.node.tree.items
@@ -153,10 +166,9 @@ def _holds(info: Info, items: Iterable[FlavorResource]) -> bool:
     return False
 
 
-def _allows(policy: str, preemptor: Info, candidate: Info) -> bool:
-    if policy == "Any":
-        return True
-    if preemptor.priority > candidate.priority:
-        return True
-    is_newer_equal = preemptor.priority == candidate.priority and preemptor.queued_at < candidate.queued_at
-    return policy == "LowerOrNewerEqualPriority" and is_newer_equal
+def _refusal(policy: str, preemptor: Info, candidate: Info) -> Refusal | None:
+    if policy == "Any" or preemptor.priority > candidate.priority:
+        return None
+    if policy == "LowerPriority" or preemptor.priority < candidate.priority:
+        return Refusal.PRIORITY_NOT_LOWER
+    return None if preemptor.queued_at < candidate.queued_at else Refusal.NOT_NEWER

@@ -86,7 +86,7 @@ def _attempt(demand: Demand, ordered: list[tuple[Info, _Class]], *, may_borrow: 
         for candidate, class_ in ordered:
             if may_borrow and class_ is _Class.ONLY_WITHOUT_BORROWING:
                 continue
-            if class_ is not _Class.OWN and not _is_still_over(demand, candidate, ours):
+            if class_ is not _Class.OWN and first_within_nominal(demand, candidate, ours) is not None:
                 continue
             demand.remove(candidate)
             targets.append(Target(candidate, _REASONS[class_]))
@@ -95,19 +95,28 @@ def _attempt(demand: Demand, ordered: list[tuple[Info, _Class]], *, may_borrow: 
     return []
 
 
-def _is_still_over(demand: Demand, candidate: Info, ours: Collection[QuotaNode]) -> bool:
-    """Whether the candidate's queue, and each cohort below `ours`, the preemptor's, still uses more than its own quota."""
+def first_within_nominal(demand: Demand, candidate: Info, ours: Collection[QuotaNode]) -> QuotaNode | None:
+    """Who keeps a Workload of another queue from being preempted: a queue or cohort that uses no more than its own quota.
+
+    Args:
+        demand: of the preemptor.
+        candidate: of another ClusterQueue.
+        ours: the preemptor's queue and the cohorts above it.
+
+    Returns:
+        the first such node from the candidate's queue up to `ours`; None if all use more, as they must to be candidates.
+    """
     for node in demand.node_of(candidate).lineage():
         if node in ours:
-            return True
+            return None
         if node.is_within_nominal(demand.needed):
-            return False
-    return True
+            return node
+    return None
 
 
 def _collect(demand: Demand) -> _Candidates | None:
     """All candidates; None if they cannot make room together."""
-    own = demand.in_own_queue()
+    own = demand.candidates(demand.queue)
     hierarchical: list[Info] = []
     priority: list[Info] = []
     if demand.queue.spec.spec.preemption.reclaim_within_cohort != "Never":
@@ -155,7 +164,7 @@ def _over(nodes: Sequence[QuotaNode], needed: Collection[int]) -> list[QuotaNode
 def _of_leaf(leaf: QuotaNode, demand: Demand) -> list[Info]:
     queue = demand.cache.queue(leaf.name)
     assert queue is not None
-    return demand.in_other_queue(queue)
+    return demand.candidates(queue)
 
 
 def _priority_class(demand: Demand, candidate: Info) -> _Class:

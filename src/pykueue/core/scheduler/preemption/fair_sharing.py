@@ -45,7 +45,7 @@ def fair_targets(demand: Demand, strategies: Sequence[str], features: Features) 
 
 
 def _collect(demand: Demand) -> list[Info]:
-    found = demand.in_own_queue()
+    found = demand.candidates(demand.queue)
     own = demand.queue.node
     if own.parent is None or demand.queue.spec.spec.preemption.reclaim_within_cohort == "Never":
         return found
@@ -53,8 +53,14 @@ def _collect(demand: Demand) -> list[Info]:
         if leaf is not own and not leaf.is_within_nominal(demand.needed):
             queue = demand.cache.queue(leaf.name)
             assert queue is not None
-            found += demand.in_other_queue(queue)
+            found += demand.candidates(queue)
     return found
+
+
+def leaf_within_nominal(demand: Demand, candidate: Info) -> QuotaNode | None:
+    """The candidate's queue, if it uses no more than its own quota and so keeps what it has; cohorts are judged by their shares."""
+    leaf = demand.node_of(candidate)
+    return leaf if leaf.is_within_nominal(demand.needed) else None
 
 
 def _use(demand: Demand, sign: int) -> None:

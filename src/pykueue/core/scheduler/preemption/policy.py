@@ -17,12 +17,13 @@ from pykueue.api.constants import Label, Reason
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import Cache, ClusterQueueState
+from pykueue.core.cache.cohort import QuotaNode
 from pykueue.core.features import Features
 from pykueue.core.scheduler.assignment import Assignment, Mode
 from pykueue.core.scheduler.flavor_assigner import Topologies
-from pykueue.core.scheduler.preemption.candidates import Demand, Target
-from pykueue.core.scheduler.preemption.classical import classical_targets
-from pykueue.core.scheduler.preemption.fair_sharing import fair_targets
+from pykueue.core.scheduler.preemption.candidates import Demand, Refusal, Target
+from pykueue.core.scheduler.preemption.classical import classical_targets, first_within_nominal
+from pykueue.core.scheduler.preemption.fair_sharing import fair_targets, leaf_within_nominal
 from pykueue.core.workload.info import Info
 
 TEXTS: Mapping[Reason, str] = {
@@ -66,7 +67,7 @@ class Preemptor:
             for asker, asked, found in self._simulated:
                 if asker is info and asked == assignment.usage and needed == list(asked):
                     return list(found)
-        demand = self._demand(info, queue, assignment.usage, needed)
+        demand = self.demand(info, queue, assignment.usage, needed)
         topologies = self.topologies
         if topologies is None:
             return self._search(demand)
@@ -81,7 +82,7 @@ class Preemptor:
 
     def simulate(self, info: Info, queue: ClusterQueueState, item: int, amount: int) -> tuple[Mode, int]:
         """What preemption could do for one flavor-resource (§9.5)."""
-        demand = self._demand(info, queue, {item: amount}, [item])
+        demand = self.demand(info, queue, {item: amount}, [item])
         targets = self._search(demand)
         self._simulated[:] = [(info, {item: amount}, targets)]
         if not targets:
@@ -93,10 +94,33 @@ class Preemptor:
         is_reclaim = all(target.info.cluster_queue != queue.name for target in targets)
         return (Mode.RECLAIM if is_reclaim else Mode.PREEMPT), level
 
-    def _demand(self, info: Info, queue: ClusterQueueState, requests: Mapping[int, int], needed: list[int]) -> Demand:
+    def demand(self, info: Info, queue: ClusterQueueState, requests: Mapping[int, int], needed: list[int]) -> Demand:
+        """What victims are searched for.
+
+        Args:
+            info: the preemptor.
+            queue: its ClusterQueue.
+            requests: all quota it needs, per number of flavor-resource.
+            needed: the numbers that are short.
+        """
         spared = self.spared(info.key)
         barred = self.gone.union(spared) if spared else self.gone
         return Demand(info, queue, requests, needed, self.cache, barred, self.usage_of(queue))
+
+    def refusal(self, demand: Demand, info: Info) -> Refusal | QuotaNode | None:
+        """Why a Workload that holds some of what is needed is no candidate of the search; None if it is one.
+
+        Returns:
+            what the policy says, or the queue or cohort that keeps it by using no more than its own quota.
+        """
+        if info.cluster_queue != demand.queue.name and demand.policy(info.cluster_queue) != "Never":
+            if self.strategies is not None:
+                keeper = leaf_within_nominal(demand, info)
+            else:
+                keeper = first_within_nominal(demand, info, set(demand.queue.node.lineage()))
+            if keeper is not None:
+                return keeper
+        return demand.refusal(info)
 
     def _search(self, demand: Demand) -> list[Target]:
         if self.strategies is not None:
