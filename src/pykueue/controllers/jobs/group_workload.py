@@ -6,7 +6,6 @@ Source: jobs.md §18.3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import Chain, Command, Emit, Patch
@@ -18,8 +17,8 @@ from pykueue.controllers.jobs import groups, pod_commands, workloads
 from pykueue.controllers.jobs.pod_commands import REPORTER, together
 from pykueue.core.features import Features, Gate
 from pykueue.integrations import pod as pods
-from pykueue.integrations.priority import PriorityClassMissing, changed_priority, resolve_priority
-from pykueue.integrations.settings import JobSettings, queue_name
+from pykueue.integrations.priority import PriorityClassMissing, resolve_priority
+from pykueue.integrations.settings import JobSettings
 from pykueue.integrations.validation import max_exec_time
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import Result
@@ -115,22 +114,15 @@ def waiting_condition(workload: Workload, n_absent: int) -> Condition | None:
 def synced(reader: Reader, members: Sequence[Obj], workload: Workload, settings: JobSettings) -> Sequence[Command]:
     """Queue, admission gates and priority class of the pods, in the Workload."""
     job = members[0]
-    spec: dict[str, Any] = {}
-    gates, notes = workloads.gates_change(job, workload, settings.features)
     is_waiting = not workload.is_true(WorkloadCondition.QUOTA_RESERVED) and all(pods.is_suspended(p) for p in members)
-    if is_waiting and not pods.is_serving(job) and queue_name(job) != workload.spec.queue_name:
-        spec["queueName"] = queue_name(job) or None
-    try:
-        if priority := changed_priority(job, workload, reader):
-            spec |= priority.to_spec()
-            notes.append(f"Updated workload priority class: {workload.key}")
-    except PriorityClassMissing as missing:
-        return (Emit(POD, job, "Warning", "WorkloadPriorityClassNotFound", str(missing), REPORTER),)
-    if not spec and not gates:
+    may_move = is_waiting and not pods.is_serving(job)
+    update = workloads.make_update(job, workload, reader, settings.features, may_move=may_move)
+    if update.missing:
+        return (Emit(POD, job, "Warning", "WorkloadPriorityClassNotFound", update.missing, REPORTER),)
+    if not update.body:
         return ()
-    body = {"metadata": {"uid": workload.uid, **gates}} | ({"spec": spec} if spec else {})
-    events = [Emit(POD, job, "Normal", "UpdatedWorkload", note, REPORTER) for note in notes]
-    return (Chain((Patch(WORKLOAD, workload.key, body), *events)),)
+    events = [Emit(POD, job, "Normal", "UpdatedWorkload", note, REPORTER) for note in update.notes]
+    return (Chain((Patch(WORKLOAD, workload.key, update.body), *events)),)
 
 
 def check_events(members: Iterable[Obj], workload: Workload) -> Sequence[Command]:

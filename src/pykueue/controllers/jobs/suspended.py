@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pykueue.api import kinds, objects
 from pykueue.api.commands import Command, Patch
@@ -32,7 +31,7 @@ from pykueue.core.features import Gate
 from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, find_ancestor
 from pykueue.integrations.identity import prebuilt_workload_name
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
-from pykueue.integrations.priority import PriorityClassMissing, changed_priority
+from pykueue.integrations.priority import PriorityClassMissing
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.integrations.suspended import Progress, SuspendedJob, with_slice_name
 from pykueue.integrations.validation import is_elastic
@@ -101,7 +100,7 @@ class SuspendedJobReconciler:
         except FlavorMissing as fault:
             return Result(error=str(fault))
         except PriorityClassMissing as missing:
-            return Result((self._missing_class(job, missing),), error=str(missing))
+            return Result((self._missing_class(job, str(missing)),), error=str(missing))
 
     # --- whose job it is -----------------------------------------------------------------------------------------
 
@@ -158,8 +157,8 @@ class SuspendedJobReconciler:
             return Result(matching.constructed(view, slices.slice_name(view), slices.slice_annotations(view)))
         return Result(matching.constructed(view))
 
-    def _missing_class(self, job: Obj, missing: PriorityClassMissing) -> Command:
-        return emit(self._job, job, "WorkloadPriorityClassNotFound", str(missing), "Warning")
+    def _missing_class(self, job: Obj, missing: str) -> Command:
+        return emit(self._job, job, "WorkloadPriorityClassNotFound", missing, "Warning")
 
     # --- what its Workload says ----------------------------------------------------------------------------------
 
@@ -230,24 +229,13 @@ class SuspendedJobReconciler:
     def _synced(self, view: JobView, workload: Workload) -> tuple[tuple[Command, ...], str]:
         """Queue, admission gates and priority class of the job, in its Workload, in one write; and what is missing."""
         job = view.job
-        spec: dict[str, Any] = {}
-        gates, notes = workloads.gates_change(job, workload, self._features)
-        is_waiting = view.is_suspended and not workload.is_true(WorkloadCondition.QUOTA_RESERVED)
-        if is_waiting and queue_name(job) != workload.spec.queue_name:
-            spec["queueName"] = queue_name(job) or None
-        missing: tuple[Command, ...] = ()
-        error = ""
-        try:
-            if priority := changed_priority(job, workload, view.reader):
-                spec |= priority.to_spec()
-                notes.append(f"Updated workload priority class: {workload.key}")
-        except PriorityClassMissing as fault:
-            missing, error = (self._missing_class(job, fault),), str(fault)
-        if not spec and not gates:
-            return missing, error
-        body = {"metadata": {"uid": workload.uid, **gates}} | ({"spec": spec} if spec else {})
-        events = [emit(self._job, job, "UpdatedWorkload", note) for note in notes]
-        return (Patch(WORKLOAD, workload.key, body), *events, *missing), error
+        may_move = view.is_suspended and not workload.is_true(WorkloadCondition.QUOTA_RESERVED)
+        update = workloads.make_update(job, workload, view.reader, self._features, may_move=may_move)
+        missing = (self._missing_class(job, update.missing),) if update.missing else ()
+        if not update.body:
+            return missing, update.missing
+        events = [emit(self._job, job, "UpdatedWorkload", note) for note in update.notes]
+        return (Patch(WORKLOAD, workload.key, update.body), *events, *missing), update.missing
 
     # --- who is woken --------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Source: jobs.md §5, §7, §12, leaderworkerset.md A6.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pykueue.api import objects
@@ -20,9 +21,10 @@ from pykueue.controllers.core import transitions
 from pykueue.controllers.workload_status import admission_patch, drop_finalizer
 from pykueue.core.features import Features, Gate
 from pykueue.integrations.podsets import PodSetWire
-from pykueue.integrations.priority import Priority
+from pykueue.integrations.priority import Priority, PriorityClassMissing, changed_priority
 from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.integrations.validation import max_exec_time
+from pykueue.ports.reader import Reader
 
 PROVREQ_PREFIX = "provreq.kueue.x-k8s.io/"
 BY_OWNER_UID = "ownerUid"
@@ -178,6 +180,47 @@ def gates_change(job: Obj, workload: Workload, features: Features) -> tuple[dict
         return {}, []
     annotations = {Annotation.ADMISSION_GATED_BY.value: gates or None}
     return {"annotations": annotations}, [f'Updated workload AdmissionGatedBy to "{gates}"']
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How a Workload is brought in line with its job.
+
+    Attributes:
+        body: of a merge patch; empty if it is in line.
+        notes: of the `UpdatedWorkload` events.
+        missing: what is told of a priority class that does not exist; empty otherwise. The rest is brought in line all the same.
+    """
+
+    body: dict[str, Any]
+    notes: Sequence[str]
+    missing: str
+
+
+def make_update(job: Obj, workload: Workload, reader: Reader, features: Features, *, may_move: bool) -> Update:
+    """Queue, admission gates and priority class of a job, in its Workload.
+
+    Args:
+        job: that the Workload stands for.
+        workload: as it is.
+        reader: knows the priority classes.
+        features: gates in force.
+        may_move: whether the Workload may change its queue now.
+    """
+    spec: dict[str, Any] = {}
+    gates, notes = gates_change(job, workload, features)
+    if may_move and queue_name(job) != workload.spec.queue_name:
+        spec["queueName"] = queue_name(job) or None
+    missing = ""
+    try:
+        if priority := changed_priority(job, workload, reader):
+            spec |= priority.to_spec()
+            notes.append(f"Updated workload priority class: {workload.key}")
+    except PriorityClassMissing as fault:
+        missing = str(fault)
+    if not spec and not gates:
+        return Update({}, (), missing)
+    return Update({"metadata": {"uid": workload.uid, **gates}} | ({"spec": spec} if spec else {}), notes, missing)
 
 
 def pending_checks_note(workload: Workload) -> str:
