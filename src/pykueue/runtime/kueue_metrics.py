@@ -141,17 +141,14 @@ class MeteredEngine:
         """How long a new job waited for its Workload; jobs from before this process began are not news."""
         if not self._features[Gate.METRIC_FOR_WORKLOAD_CREATION_LATENCY] or self._since is None:
             return ()
-        owner = objects.controller_of(obj)
-        kind = _JOB_KINDS.get((owner.api_version, owner.kind)) if owner is not None else None
-        job = (
-            reader.get(kind, workload.metadata.namespace, owner.name)
-            if owner is not None and kind is not None
-            else None
-        )
-        if owner is None or job is None or workload.created_at < self._since or objects.generation(job) > 1:
+        # A Workload of a set of pods has no controller; its set was its first owner.
+        owners = ((_JOB_KINDS.get((ref.api_version, ref.kind)), ref.name) for ref in objects.owner_references(obj))
+        kind, name = next(((kind, name) for kind, name in owners if kind is not None), (None, ""))
+        job = reader.get(kind, workload.metadata.namespace, name) if kind is not None else None
+        if kind is None or job is None or workload.created_at < self._since or objects.generation(job) > 1:
             return ()
         waited_us = max(0, workload.created_at - objects.created_at(job))
-        return (Sample("workload_creation_latency_seconds", (owner.kind,), waited_us / SECOND_US),)
+        return (Sample("workload_creation_latency_seconds", (kind.kind,), waited_us / SECOND_US),)
 
     def _ungated(self, event: ObjectEvent, reader: Reader, now: Instant) -> Iterator[Sample]:
         """How long an admitted pod kept a gate of ours; the pod names its Workload once it is started."""

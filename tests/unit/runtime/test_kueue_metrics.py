@@ -183,7 +183,12 @@ def test_a_new_job_is_timed_to_its_workload() -> None:
     cluster.workload("w", "cq", "1", metadata={"ownerReferences": [owner], "creationTimestamp": later})
     old = format_time(Instant(START - SECOND_US))
     cluster.workload("v", "cq", "1", metadata={"ownerReferences": [owner], "creationTimestamp": old})
+    set_kind = kinds.LEADER_WORKER_SET
+    set_ = {"apiVersion": set_kind.api_version, "kind": set_kind.kind, "name": "s", "uid": "uid-s"}
+    cluster.reader.apply(set_kind, {**set_, **named("s", "ns")})
+    cluster.workload("s-0", "cq", "1", metadata={"ownerReferences": [set_], "creationTimestamp": later})
     found = cluster.read()
+    assert found["kueue_workload_creation_latency_seconds_sum{job_kind=LeaderWorkerSet,replica_role=leader}"] == 2
     assert found["kueue_workload_creation_latency_seconds_sum{job_kind=Job,replica_role=leader}"] == 2
     assert found["kueue_workload_creation_latency_seconds_count{job_kind=Job,replica_role=leader}"] == 1
 
