@@ -23,6 +23,7 @@ from pykueue.api.errors import NotAcceptable, NotFound
 from pykueue.api.kinds import Kind
 from pykueue.apiserver.messages import HttpRequest, Response
 from pykueue.apiserver.openapi_protobuf import MEDIA_TYPES, encode_openapi_v2
+from pykueue.apiserver.patching import accepted_types
 from pykueue.apiserver.resources import Resource, ResourceRegistry
 from pykueue.apiserver.schema.export import META_V1, to_openapi
 
@@ -34,12 +35,6 @@ _COMMON = (
     f"{META_V1}.Status",
 )
 _V2_PREFIX = "#/definitions/"
-_PATCH_TYPES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
 _V2_PROTOBUF = "v2 as protobuf"
 _JSON_NAMES = ("application/json", "*/*", "application/*", "")
 
@@ -276,7 +271,7 @@ def _operation(resource: Resource, verb: str, kind: Kind, *, v3: bool) -> dict[s
         "operationId": f"{verb}{kind.group.title().replace('.', '')}{kind.version.title()}{kind.kind}",
         "parameters": parameters,
         "responses": _answer(resource, verb, kind, v3=v3),
-        **(_body(verb, kind) if v3 and (verb == "patch" or _is_here(resource, kind)) else {}),
+        **(_body(resource, verb, kind) if v3 and (verb == "patch" or _is_here(resource, kind)) else {}),
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
     }
@@ -318,10 +313,11 @@ def _is_here(resource: Resource, kind: Kind) -> bool:
     return kind.api_version == resource.kind.api_version
 
 
-def _body(verb: str, kind: Kind) -> dict[str, Any]:
+def _body(resource: Resource, verb: str, kind: Kind) -> dict[str, Any]:
     if verb not in {"create", "update", "patch"}:
         return {}
     if verb == "patch":
         schema = {"$ref": f"{builtin.REF_PREFIX}{META_V1}.Patch"}
-        return {"requestBody": {"content": {type_: {"schema": schema} for type_ in _PATCH_TYPES}}}
+        # `kubectl apply` sends a strategic merge patch to whoever says that it takes one.
+        return {"requestBody": {"content": {type_: {"schema": schema} for type_ in sorted(accepted_types(resource))}}}
     return {"requestBody": {"content": {"*/*": {"schema": {"$ref": builtin.REF_PREFIX + model_name(kind)}}}}}

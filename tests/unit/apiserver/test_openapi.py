@@ -57,6 +57,19 @@ def test_kubectl_finds_field_validation(registry):
     assert spec["properties"]["map"]["x-kubernetes-list-map-keys"] == ["name"]
 
 
+def test_patches_are_told_as_they_are_taken(registry):
+    """`kubectl apply` goes by it: custom resources take no strategic merge patch, and do not say that they do."""
+    taken = {}
+    for document, path in (
+        ("apis/example.com/v1", "/apis/example.com/v1/namespaces/{namespace}/things/{name}"),
+        ("api/v1", "/api/v1/namespaces/{namespace}/pods/{name}"),
+    ):
+        operation = get(OpenApi(registry), f"/openapi/v3/{document}")["paths"][path]["patch"]
+        taken[document] = [type_.split("/")[1] for type_ in operation["requestBody"]["content"]]
+    common = ["apply-patch+yaml", "json-patch+json", "merge-patch+json"]
+    assert taken == {"apis/example.com/v1": common, "api/v1": [*common, "strategic-merge-patch+json"]}
+
+
 def test_addresses_change_with_content(registry):
     """The index follows the registry; an unchanged document keeps its address."""
     openapi = OpenApi(registry)
