@@ -168,6 +168,10 @@ def _remedy(remedy: Remedy) -> str:
         text += (
             f"; first comes {shown}{', ...' if len(remedy.goes_first) > HOLDERS_SHOWN else ''}, for whom it does too"
         )
+    if not isinstance(remedy, FewerPods):
+        text += "".join(
+            f"; it starts with {r.starts_with} of the {r.count} pods of {r.pod_set}" for r in remedy.reduced
+        )
     return text + ("; once nobody is ahead" if remedy.if_first else "")
 
 

@@ -8,6 +8,7 @@ from pykueue.core.explain.facts import (
     LastTried,
     MatchFlavor,
     QuotaChange,
+    Start,
     StopWorkloads,
     WorkloadExplanation,
 )
@@ -82,6 +83,7 @@ def test_each_remedy_is_a_sentence() -> None:
         remedies=(
             AddQuota("cq", (QuotaChange("f", "cpu", "1"), QuotaChange("g", "memory", "1Gi")), if_first=True),
             StopWorkloads(("ns/a", "ns/b", "ns/c")),
+            StopWorkloads(("ns/d",), reduced=(Start("main", 6, 3),), if_first=True),
             MatchFlavor("f", ("pod set main tolerates the taint a=b:NoSchedule", "pod set main selects z=1, not z=2")),
             FewerPods("worker", 8, 2),
         ),
@@ -93,6 +95,7 @@ def test_each_remedy_is_a_sentence() -> None:
         in text
     )
     assert "the end of ns/a, ns/b and ns/c\n" in text
+    assert "the end of ns/d; it starts with 3 of the 6 pods of main; once nobody is ahead\n" in text
     assert (
         "a place in flavor f, if pod set main tolerates the taint a=b:NoSchedule and pod set main selects z=1, not z=2"
         in text

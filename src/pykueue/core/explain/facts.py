@@ -103,6 +103,20 @@ class QuotaChange(Facts, frozen=True):
     add: str
 
 
+class Start(Facts, frozen=True):
+    """With how many pods a Workload starts that may start with fewer.
+
+    Attributes:
+        pod_set: its name.
+        count: pods now.
+        starts_with: as many.
+    """
+
+    pod_set: str
+    count: int
+    starts_with: int
+
+
 class AddQuota(Facts, frozen=True, tag_field="kind", tag="AddQuota"):
     """More nominal quota in the ClusterQueue would do.
 
@@ -111,12 +125,14 @@ class AddQuota(Facts, frozen=True, tag_field="kind", tag="AddQuota"):
         quotas: what to add.
         goes_first: Workloads ahead in the queue that the same quota admits before; it is enough for them too.
         if_first: whether this is true only once nobody is ahead.
+        reduced: the pod set that starts with fewer pods than it wants, if the Workload allows that.
     """
 
     cluster_queue: str
     quotas: tuple[QuotaChange, ...]
     goes_first: tuple[str, ...] = ()
     if_first: bool = False
+    reduced: tuple[Start, ...] = ()
 
 
 class StopWorkloads(Facts, frozen=True, tag_field="kind", tag="StopWorkloads"):
@@ -124,12 +140,13 @@ class StopWorkloads(Facts, frozen=True, tag_field="kind", tag="StopWorkloads"):
 
     Attributes:
         workloads: which.
-        goes_first, if_first: as of `AddQuota`.
+        goes_first, if_first, reduced: as of `AddQuota`.
     """
 
     workloads: tuple[str, ...]
     goes_first: tuple[str, ...] = ()
     if_first: bool = False
+    reduced: tuple[Start, ...] = ()
 
 
 class MatchFlavor(Facts, frozen=True, tag_field="kind", tag="MatchFlavor"):
@@ -138,13 +155,14 @@ class MatchFlavor(Facts, frozen=True, tag_field="kind", tag="MatchFlavor"):
     Attributes:
         flavor: its name.
         changes: what to change in the pods, or likewise in the flavor.
-        goes_first, if_first: as of `AddQuota`.
+        goes_first, if_first, reduced: as of `AddQuota`.
     """
 
     flavor: str
     changes: tuple[str, ...]
     goes_first: tuple[str, ...] = ()
     if_first: bool = False
+    reduced: tuple[Start, ...] = ()
 
 
 class FewerPods(Facts, frozen=True, tag_field="kind", tag="FewerPods"):

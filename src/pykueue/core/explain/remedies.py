@@ -14,7 +14,7 @@ from functools import partial
 
 from pykueue.core.cache.clusterqueue import Cache
 from pykueue.core.explain.amounts import format_quota
-from pykueue.core.explain.facts import AddQuota, FewerPods, MatchFlavor, PlaceFacts, Remedy, StopWorkloads
+from pykueue.core.explain.facts import AddQuota, FewerPods, MatchFlavor, PlaceFacts, Remedy, Start, StopWorkloads
 from pykueue.core.explain.matching import Match, closest_match
 from pykueue.core.explain.what_if import NOTHING, Answer, Change, WhatIf
 from pykueue.core.resources import FlavorResource
@@ -39,6 +39,14 @@ class Found:
     change: Change
     answer: Answer
     if_first: bool
+
+    @property
+    def reduced(self) -> tuple[Start, ...]:
+        """Where the scheduler starts with fewer pods than are wanted (§6.9)."""
+        assignment = self.answer.entry.assignment
+        given = assignment.pod_counts if assignment is not None else {}
+        wanted = self.answer.entry.info.pod_sets
+        return tuple(Start(ps.name, ps.count, n) for ps in wanted if (n := given.get(ps.name, ps.count)) < ps.count)
 
 
 def find_remedies(what_if: WhatIf, now: Answer, cache: Cache, places: PlaceFacts | None = None) -> tuple[Remedy, ...]:
@@ -69,7 +77,7 @@ def _quota(what_if: WhatIf, assignment: Assignment) -> Iterator[AddQuota]:
         found = _either(what_if, partial(_grow, what_if, flavor))
         if found is not None:
             quotas = format_quota(found.change.quota)
-            yield AddQuota(name, quotas, found.answer.goes_first, found.if_first)
+            yield AddQuota(name, quotas, found.answer.goes_first, found.if_first, found.reduced)
 
 
 def _grow(what_if: WhatIf, flavor: str, with_ahead: bool) -> Change | None:
@@ -78,7 +86,9 @@ def _grow(what_if: WhatIf, flavor: str, with_ahead: bool) -> Change | None:
     for _ in range(ROUNDS_MAX):
         answer = what_if.ask(Change(quota=added), with_ahead=with_ahead)
         if answer.is_admitted:
-            return Change(quota=_shrunk(what_if, added) if answer.goes_first else added)
+            # Those ahead may take their share elsewhere then, and one that may start with fewer pods needs less.
+            may_do_with_less = answer.goes_first or any(ps.min_count is not None for ps in what_if.item.info.pod_sets)
+            return Change(quota=_shrunk(what_if, added, with_ahead) if may_do_with_less else added)
         assignment = answer.entry.assignment
         missing = _missing(assignment, flavor, what_if) if assignment is not None else {}
         if not missing or what_if.is_spent:
@@ -88,13 +98,13 @@ def _grow(what_if: WhatIf, flavor: str, with_ahead: bool) -> Change | None:
     return None
 
 
-def _shrunk(what_if: WhatIf, added: dict[FlavorResource, int]) -> dict[FlavorResource, int]:
+def _shrunk(what_if: WhatIf, added: dict[FlavorResource, int], with_ahead: bool) -> dict[FlavorResource, int]:
     """No more than it takes: where those ahead move to the new quota, what they leave elsewhere may do."""
     what_if.begin()
     for item, most in added.items():
 
         def admits(amount: int, item: FlavorResource = item) -> bool:
-            return what_if.ask(Change(quota={**added, item: amount}), with_ahead=True).is_admitted
+            return what_if.ask(Change(quota={**added, item: amount}), with_ahead=with_ahead).is_admitted
 
         low, high = (0, most - 1) if admits(most - 1) else (most - 1, most)
         while high - low > 1:
@@ -141,7 +151,7 @@ def _stops(what_if: WhatIf, assignment: Assignment, cache: Cache, places: PlaceF
     found = _either(what_if, partial(_fewest, what_if, candidates))
     if found is not None:
         names = tuple(str(info.key) for info in found.change.gone)
-        yield StopWorkloads(names, found.answer.goes_first, found.if_first)
+        yield StopWorkloads(names, found.answer.goes_first, found.if_first, found.reduced)
 
 
 def _fewest(what_if: WhatIf, candidates: Sequence[Info], with_ahead: bool) -> Change | None:
@@ -214,7 +224,7 @@ def _matches(what_if: WhatIf, assignment: Assignment) -> Iterator[MatchFlavor]:
         found = _either(what_if, partial(_as_it_is, Change(flavors={name: match.flavor})))
         if found is not None:
             n_told += 1
-            yield MatchFlavor(name, match.changes, found.answer.goes_first, found.if_first)
+            yield MatchFlavor(name, match.changes, found.answer.goes_first, found.if_first, found.reduced)
 
 
 def _fewer_pods(what_if: WhatIf) -> Iterator[FewerPods]:

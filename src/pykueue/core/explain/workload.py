@@ -21,7 +21,7 @@ from pykueue.core.explain.remedies import find_remedies
 from pykueue.core.explain.victims import considered
 from pykueue.core.explain.what_if import Answer, WhatIf
 from pykueue.core.features import Features, Gate
-from pykueue.core.queue.heads import Pending, PendingQueue
+from pykueue.core.queue.heads import Pending, PendingQueue, RequeueReason
 from pykueue.core.scheduler.assignment import Mode
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.entry import Entry, Status
@@ -77,13 +77,29 @@ def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> 
     item = scene.waiting.get(workload.key) if scene.waiting is not None else None
     if facts.blocked is not None:
         rule, text = facts.blocked
-        wakes = (f"the end of this: {text}",)
+        wakes = (_unblocked_by(workload, text, scene),)
         return msgspec.structs.replace(told, state="Blocked", reason=rule.value, message=text, wakes_on=wakes)
     if scene.waiting is None or item is None:
         reason, message, wakes_on = _gate(workload, scene.features)
         return msgspec.structs.replace(told, state="Gated", reason=reason, message=message, wakes_on=(wakes_on,))
     is_parked = scene.waiting.is_parked(workload.key)
     return _explain_waiting(item, msgspec.structs.replace(told, state="Parked" if is_parked else "Pending"), scene)
+
+
+def _unblocked_by(workload: Workload, text: str, scene: Scene) -> str:
+    """What must change before the Workload may wait at all."""
+    namespace, name = workload.metadata.namespace, workload.spec.queue_name
+    queue = scene.make_cycle().nominator.cache.queue(scene.cluster_queue)
+    if not scene.cluster_queue:
+        return f"a LocalQueue {name} in namespace {namespace}"
+    if text == f"LocalQueue {name} is inactive":
+        return f"stopPolicy None for LocalQueue {namespace}/{name}"
+    if queue is None:
+        return f"a ClusterQueue {scene.cluster_queue}"
+    if queue.is_active:
+        return f"the end of this: {text}"
+    why = [problem for _, problem in queue.problems] or ["is being deleted"]
+    return f"the end of what makes ClusterQueue {queue.name} inactive: {', '.join(why)}"
 
 
 def _explain_places(workload: Workload, told: WorkloadExplanation, scene: Scene) -> WorkloadExplanation:
@@ -244,6 +260,12 @@ def _wakes(
         return ("its turn: each cycle looks at the head of every ClusterQueue",)
     if answer.entry.status is Status.BLOCKED:
         return tuple(f"the pods of {key} being ready" for key in scene.not_ready)
+    if answer.entry.requeue is RequeueReason.NAMESPACE_MISMATCH and queue.is_active and not queue.is_cyclic:
+        namespace = item.info.key.namespace
+        return (
+            f"labels of namespace {namespace} that ClusterQueue {queue.name} selects",
+            f"a change of the namespaceSelector of ClusterQueue {queue.name}",
+        )
     tree = queue.node.tree.root
     where = f"cohort {tree.name}" if tree.is_cohort else f"ClusterQueue {queue.name}"
     own = ("a change of the Workload itself",)

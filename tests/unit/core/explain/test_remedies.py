@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from pykueue.core.explain.facts import AddQuota, FewerPods, MatchFlavor, QuotaChange, StopWorkloads, WorkloadExplanation
+from pykueue.core.explain.facts import (
+    AddQuota,
+    FewerPods,
+    MatchFlavor,
+    QuotaChange,
+    Start,
+    StopWorkloads,
+    WorkloadExplanation,
+)
 from support.world import World
 
 
@@ -197,6 +205,20 @@ def test_fewer_pods() -> None:
     world.queue("cq", "f:6")
     world.workload("w", "cq", "leader 1 | worker 8×2")
     assert FewerPods("worker", 8, 2) in explain(world, "w").remedies
+
+
+def test_one_that_may_start_with_fewer_pods() -> None:
+    """It needs no more than lets it start, and is told with how many pods it does."""
+    world = World()
+    world.queue("cq", "f:6")
+    world.workload("a", "cq", "5", at="f")
+    world.workload("w", "cq", "6[3]×1")
+    told = explain(world, "w")
+    starts = (Start("main", 6, 3),)
+    assert told.remedies[:2] == (
+        AddQuota("cq", (QuotaChange("f", "cpu", "2"),), reduced=starts),
+        StopWorkloads(("ns/a",)),
+    )
 
 
 def test_nothing_is_missing() -> None:

@@ -125,12 +125,39 @@ def test_one_that_does_not_queue(changes: dict[str, Any], reason: str, wakes_on:
     assert (told.state, told.reason, told.wakes_on) == ("Gated", reason, (wakes_on,))
 
 
-def test_a_queue_that_is_not_there() -> None:
-    """It is blocked, by what is told."""
+def test_queues_that_let_nobody_wait() -> None:
+    """It is blocked, by what is told, and so is what unblocks it."""
     world = World()
-    world.workload("w", "nowhere", "1")
-    told = explain(world, "w")
-    assert (told.state, told.reason, told.message) == ("Blocked", "Misconfigured", "LocalQueue nowhere doesn't exist")
+    world.queue("cq", "f:1")
+    world.queue(
+        "idle", "f:1", spec={"stopPolicy": "Hold", "admissionChecksStrategy": {"admissionChecks": [{"name": "x"}]}}
+    )
+    world.local("astray", "nowhere")
+    world.local("stopped", "cq", stop="Hold")
+    want = {
+        "nobody": ("Misconfigured", "LocalQueue nobody doesn't exist", "a LocalQueue nobody in namespace ns"),
+        "astray": ("Misconfigured", "ClusterQueue nowhere doesn't exist", "a ClusterQueue nowhere"),
+        "stopped": ("Suspended", "LocalQueue stopped is inactive", "stopPolicy None for LocalQueue ns/stopped"),
+        "idle": (
+            "Suspended", "ClusterQueue idle is inactive",
+            "the end of what makes ClusterQueue idle inactive: is stopped, references missing AdmissionCheck(s): x",
+        ),
+    }  # fmt: skip
+    for queue, (reason, message, wakes_on) in want.items():
+        world.workload(queue, queue, "1")
+        told = explain(world, queue)
+        assert (told.state, told.reason, told.message, told.wakes_on) == ("Blocked", reason, message, (wakes_on,))
+
+
+def test_a_namespace_that_is_not_selected() -> None:
+    """What finishes elsewhere does not help: the labels or the selector must change."""
+    world = World()
+    world.queue("cq", "f:1", spec={"namespaceSelector": {"matchLabels": {"dep": "sales"}}})
+    world.workload("w", "cq", "1")
+    assert explain(world, "w").wakes_on == (
+        "labels of namespace ns that ClusterQueue cq selects",
+        "a change of the namespaceSelector of ClusterQueue cq",
+    )
 
 
 def test_pods_that_are_awaited() -> None:
