@@ -21,10 +21,11 @@ from pykueue.core.explain.remedies import find_remedies
 from pykueue.core.explain.victims import considered
 from pykueue.core.explain.what_if import Answer, WhatIf
 from pykueue.core.features import Features, Gate
-from pykueue.core.queue.heads import Pending, PendingQueue, RequeueReason
+from pykueue.core.queue.heads import Pending, PendingQueue
 from pykueue.core.scheduler.assignment import Mode
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.entry import Entry, Status
+from pykueue.core.scheduler.nominate import NAMESPACE_MISMATCH
 from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import Admissibility
 from pykueue.core.workload.lifecycle import has_quota, is_finished, second_pass_need, waits_for_replacement
@@ -96,6 +97,8 @@ def _unblocked_by(workload: Workload, text: str, scene: Scene) -> str:
         return f"stopPolicy None for LocalQueue {namespace}/{name}"
     if queue is None:
         return f"a ClusterQueue {scene.cluster_queue}"
+    if text == NAMESPACE_MISMATCH:
+        return f"labels of namespace {namespace}, or a namespaceSelector of ClusterQueue {queue.name}, that match"
     if queue.is_active:
         return f"the end of this: {text}"
     why = [problem for _, problem in queue.problems] or ["is being deleted"]
@@ -260,12 +263,6 @@ def _wakes(
         return ("its turn: each cycle looks at the head of every ClusterQueue",)
     if answer.entry.status is Status.BLOCKED:
         return tuple(f"the pods of {key} being ready" for key in scene.not_ready)
-    if answer.entry.requeue is RequeueReason.NAMESPACE_MISMATCH and queue.is_active and not queue.is_cyclic:
-        namespace = item.info.key.namespace
-        return (
-            f"labels of namespace {namespace} that ClusterQueue {queue.name} selects",
-            f"a change of the namespaceSelector of ClusterQueue {queue.name}",
-        )
     tree = queue.node.tree.root
     where = f"cohort {tree.name}" if tree.is_cohort else f"ClusterQueue {queue.name}"
     own = ("a change of the Workload itself",)

@@ -155,8 +155,7 @@ def test_a_namespace_that_is_not_selected() -> None:
     world.queue("cq", "f:1", spec={"namespaceSelector": {"matchLabels": {"dep": "sales"}}})
     world.workload("w", "cq", "1")
     assert explain(world, "w").wakes_on == (
-        "labels of namespace ns that ClusterQueue cq selects",
-        "a change of the namespaceSelector of ClusterQueue cq",
+        "labels of namespace ns, or a namespaceSelector of ClusterQueue cq, that match",
     )
 
 
