@@ -163,7 +163,7 @@ class HttpTransport:
             connector = aiohttp.TCPConnector(
                 limit=self._connections_max, ssl=context if context is not None else True, keepalive_timeout=60
             )
-            self._session = aiohttp.ClientSession(connector=connector)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
     async def _forget_session(self) -> None:

@@ -17,6 +17,8 @@ Write = Create | Patch | Apply | Delete | Bind
 """The commands that are one request each."""
 
 APPLY_CONTENT_TYPE = "application/apply-patch+yaml"
+_UNWARNED = {"fieldValidation": "Ignore"}
+"""Nobody reads warnings about unknown fields here, and looking for them makes the API server decode a body twice."""
 
 
 def write_request(command: Write, field_manager: str) -> ApiRequest:
@@ -26,7 +28,7 @@ def write_request(command: Write, field_manager: str) -> ApiRequest:
         command: what to do.
         field_manager: owner of fields for writes that name none.
     """
-    owner = {"fieldManager": field_manager}
+    owner = {"fieldManager": field_manager, **_UNWARNED}
     match command:
         case Create(kind, obj):
             return ApiRequest("POST", kind.path(namespace(obj)), owner, _complete(kind, obj))
@@ -34,7 +36,7 @@ def write_request(command: Write, field_manager: str) -> ApiRequest:
             path = kind.path(object_key.namespace, object_key.name, subresource)
             return ApiRequest("PATCH", path, owner, body, type_.value)
         case Apply(kind, obj, manager, subresource, force):
-            query = {"fieldManager": manager, "force": "true" if force else "false"}
+            query = {"fieldManager": manager, "force": "true" if force else "false", **_UNWARNED}
             path = kind.path(namespace(obj), name(obj), subresource)
             return ApiRequest("PATCH", path, query, _complete(kind, obj), APPLY_CONTENT_TYPE)
         case Delete(kind, object_key):
