@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The manager under load: Kueue's *baseline* scenario through `pykueue manager` and a real kube-apiserver.
 
-    manager.py [--scale 1.0] [--lean-workload-schema] [--timeout 1800] [--json FILE] [--plot FILE]
+    manager.py [--scale 1.0] [--lean-workload-schema] [--merge-patch] [--timeout 1800] [--json FILE] [--plot FILE]
 
 Starts etcd, a kube-apiserver and the manager on loopback (building the pinned control plane first if it is not there: some minutes, once), makes
 5 cohorts of 6 ClusterQueues and creates 15,000 Workloads at the scenario's pace (`shapes.py`; `--scale 0.1` creates a tenth). There are no
@@ -34,13 +34,14 @@ from typing import Any
 import aiohttp
 import msgspec
 import uvloop
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/conformance"))
 
 from golden import free_ports  # noqa: E402
 from report import close  # noqa: E402
-from restart import Home, stop  # noqa: E402
+from restart import DEFAULT, Home, stop  # noqa: E402
 from shapes import BASELINE, Class, Scenario, cluster_queue_spec, workload_spec  # noqa: E402
 
 from pykueue.api.configuration.types import Configuration  # noqa: E402
@@ -51,6 +52,7 @@ from pykueue.api.v1beta2 import Workload  # noqa: E402
 from pykueue.client.http import HttpTransport  # noqa: E402
 from pykueue.client.kubeconfig import load_access  # noqa: E402
 from pykueue.controllers.jobs import workloads  # noqa: E402
+from pykueue.controllers.status_merge import as_merge_patch  # noqa: E402
 from pykueue.controllers.workload_status import admission_patch  # noqa: E402
 from pykueue.core.features import Features  # noqa: E402
 from pykueue.integrations.settings import JobSettings  # noqa: E402
@@ -66,11 +68,12 @@ SETTINGS = JobSettings(Configuration(), Features())
 class Job:
     """One Workload with the job that it stands for."""
 
-    __slots__ = ("admitted_at", "created_at", "holds_since", "is_busy", "kind", "latest", "runs_until")
+    __slots__ = ("admitted_at", "created_at", "holds_since", "is_busy", "kind", "latest", "raw", "runs_until")
 
     def __init__(self, kind: Class) -> None:
         self.kind = kind
         self.latest: Workload | None = None
+        self.raw: dict[str, Any] = {}
         self.created_at = self.admitted_at = 0.0
         self.holds_since: float | None = None
         self.runs_until: float | None = None
@@ -80,14 +83,18 @@ class Job:
 class Runner:
     """Creates Workloads, lets them run, and keeps the score."""
 
-    def __init__(self, transport: HttpTransport, as_manager: HttpTransport, scenario: Scenario) -> None:
+    def __init__(
+        self, transport: HttpTransport, as_manager: HttpTransport, scenario: Scenario, *, is_merging: bool
+    ) -> None:
         """A runner.
 
         Args:
             transport: creates and watches, as an administrator.
             as_manager: writes what a job's controller would; that is part of the manager, and asks under its account.
             scenario: what to play.
+            is_merging: status is written by merge patch, as the manager does with its gate for that.
         """
+        self.is_merging = is_merging
         self.transport, self.as_manager, self.scenario = transport, as_manager, scenario
         self.jobs: dict[str, Job] = {}
         self.n_total = len(scenario.queue_names()) * sum(c.n_workloads for c in scenario.classes)
@@ -160,11 +167,12 @@ class Runner:
             async for line in self.transport.watch(ApiRequest("GET", WORKLOAD.path(BENCH), query)):
                 query["resourceVersion"] = line.object["metadata"]["resourceVersion"]
                 if line.type in ("ADDED", "MODIFIED"):
-                    self._see(msgspec.convert(line.object, Workload))
+                    self._see(line.object)
 
-    def _see(self, workload: Workload) -> None:
+    def _see(self, obj: dict[str, Any]) -> None:
+        workload = msgspec.convert(obj, Workload)
         job = self.jobs[workload.name]
-        job.latest = workload
+        job.latest, job.raw = workload, obj
         self.versions[_told(workload)] += 1
         now = self.now()
         is_over = workload.is_true("Finished")
@@ -208,7 +216,9 @@ class Runner:
     async def _write(self, job: Job, workload: Workload, desired: Workload, at: Instant) -> None:
         try:
             async with self._slots:
-                await self.as_manager.request(write_request(admission_patch(workload, desired, at), BENCH))
+                apply = admission_patch(workload, desired, at)
+                write = as_merge_patch(apply, job.raw) if self.is_merging else apply
+                await self.as_manager.request(write_request(write, BENCH))
         except Conflict:
             self.n_conflicts += 1
             self.n_evicted -= workload.is_true("Evicted")
@@ -315,7 +325,7 @@ async def play(home: Home, scenario: Scenario, options: argparse.Namespace) -> d
     as_manager = HttpTransport(load_access(home.manager_kubeconfig), qps=0)
     plane = home.state / "plane"
     metrics = f"http://127.0.0.1:{home.port + 12}/metrics"
-    runner = Runner(transport, as_manager, scenario)
+    runner = Runner(transport, as_manager, scenario, is_merging=options.merge_patch)
     try:
         await runner.prepare()
         await asyncio.sleep(3)
@@ -354,10 +364,18 @@ async def play(home: Home, scenario: Scenario, options: argparse.Namespace) -> d
     }
 
 
+def configuration(state: Path, *, is_merging: bool) -> Path:
+    """The manager's, as a file."""
+    path = state / "bench.yaml"
+    path.write_text(yaml.safe_dump(DEFAULT | {"featureGates": {"WorkloadRequestUseMergePatch": is_merging}}))
+    return path
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the Workloads to create")
     parser.add_argument("--lean-workload-schema", action="store_true", help="install the lean definition of Workload")
+    parser.add_argument("--merge-patch", action="store_true", help="write status with WorkloadRequestUseMergePatch")
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds to give up after")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--plot", type=Path, help="draw the progress into this PNG")
@@ -367,7 +385,7 @@ def main() -> int:
     home = Home("real", state, free_ports(), is_bare=True, manifest_flags=flags, has_own_account=True)
     try:
         home.prepare()
-        home.restart(None)
+        home.restart(configuration(state, is_merging=options.merge_patch))
         found = uvloop.run(play(home, BASELINE.scaled(options.scale), options))
     finally:
         stop(state)

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pykueue.api.objects import merge_difference
 from pykueue.apiserver.patch.merge import apply_merge_patch
-from pykueue.controllers.jobs.suspending import merge_difference
 
 _LEAVES = st.integers(0, 3) | st.text("ab", max_size=2) | st.lists(st.integers(0, 2), max_size=2)
 _VALUES = st.recursive(_LEAVES, lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=12)

@@ -55,8 +55,8 @@ class Played:
     digest: str
 
 
-def play(seed: int) -> Played:
-    """Play a seed.
+def play(seed: int, feature_gates: str = "") -> Played:
+    """Play a seed, with more gates than every seed has if any are given.
 
     Raises:
         SimulationError: something did not hold.
@@ -67,16 +67,17 @@ def play(seed: int) -> Played:
     log.setLevel(logging.ERROR)
     log.propagate = False
     try:
-        return asyncio.run(_play(seed, errors))
+        return asyncio.run(_play(seed, errors, feature_gates))
     finally:
         log.removeHandler(errors)
         log.setLevel(before[0])
         log.propagate = before[1]
 
 
-async def _play(seed: int, errors: Errors) -> Played:
+async def _play(seed: int, errors: Errors, feature_gates: str) -> Played:
     # Groups that wait for replacement pods would be tried again every half hour, for ever: nothing would come to rest.
-    async with SimulatedCluster.start(seed, feature_gates="DisableWaitForPodsReady=true") as cluster:
+    gates = ",".join(filter(None, ("DisableWaitForPodsReady=true", feature_gates)))
+    async with SimulatedCluster.start(seed, feature_gates=gates) as cluster:
         user, quota, starts = User(cluster, seed), QuotaWatch(cluster), StartWatch(cluster)
         try:
             quota.begin()

@@ -19,6 +19,11 @@ def test_the_world_recovers_from_faults(seed: int) -> None:
     assert play(seed).lives >= 1
 
 
+def test_status_may_be_written_by_merge_patches() -> None:
+    """All holds that holds with server-side apply."""
+    assert play(1, "WorkloadRequestUseMergePatch=true").lives >= 1
+
+
 def test_a_seed_goes_the_same_way_in_every_process() -> None:
     """Nothing that is decided or written depends on the order of a set, or on anything else but seed and code."""
     tests = Path(__file__).resolve().parents[1]

@@ -267,7 +267,9 @@ class SimulatedCluster:
         self._product = manager = Manager(
             FaultyTransport(self._authorized(), self._faults), parts.reconcilers,
             engine=parts.controller, clock=self.clock,
-            options=ManagerOptions(name="kueue", more_kinds=CACHED_KINDS, stop_grace_s=0.0, instance="kueue-simulated"),
+            options=ManagerOptions(
+                name="kueue", more_kinds=CACHED_KINDS, stop_grace_s=0.0, instance="kueue-simulated", rewrite=parts.rewrite
+            ),
         )  # fmt: skip
         running = asyncio.create_task(manager.run())
         introduced = asyncio.create_task(self._introduce(manager, parts.webhooks))

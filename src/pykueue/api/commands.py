@@ -49,6 +49,8 @@ class Patch:
     subresource: str = ""
     missing_ok: bool = False
     """NotFound counts as success."""
+    field_manager: str = ""
+    """Owner of the fields, if it is not the writer as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

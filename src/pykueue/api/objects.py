@@ -179,3 +179,17 @@ def _matches(expression: Mapping[str, Any], values: Mapping[str, str]) -> bool:
             return key_ not in values
         case _:
             raise ValueError(f"{operator!r} is not a valid label selector operator")
+
+
+def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch (RFC 7386) that makes `new` of `old`; empty where they are equal. Neither may hold None."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        former = old.get(key)
+        if value == former:
+            continue
+        if isinstance(value, Mapping) and isinstance(former, Mapping):
+            patch[key] = merge_difference(former, value)
+        else:
+            patch[key] = value
+    return patch

@@ -156,7 +156,7 @@ def _wire(
     parts = assemble(config, features)
     product = Manager(
         server.transport(user_agent="kueue"), parts.reconcilers, engine=parts.controller,
-        options=ManagerOptions(name="kueue", more_kinds=CACHED_KINDS),
+        options=ManagerOptions(name="kueue", more_kinds=CACHED_KINDS, rewrite=parts.rewrite),
     )  # fmt: skip
     emulation = Manager(
         server.transport(user_agent="kube-controller-manager"), emulated_reconcilers(),

@@ -103,7 +103,7 @@ class _Process:
             transport, product.reconcilers, engine=self._metered, clock=self._clock, lease=self._lease(),
             options=ManagerOptions(
                 name=_FIELD_MANAGER, more_kinds=CACHED_KINDS, freeze_after_sync=True,
-                cache_sync_timeout_us=config.controller.cache_sync_timeout_us,
+                cache_sync_timeout_us=config.controller.cache_sync_timeout_us, rewrite=product.rewrite,
             ),
         )  # fmt: skip
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pykueue.api import kinds
+from pykueue.api import kinds, objects
+from pykueue.api.commands import Apply
 from pykueue.api.configuration import Configuration
 from pykueue.api.errors import ConfigError
 from pykueue.api.kinds import Kind
@@ -23,6 +24,7 @@ from pykueue.controllers.core.localqueue import LocalQueueReconciler
 from pykueue.controllers.core.priorityclass import PriorityClassReconciler
 from pykueue.controllers.core.workload import WorkloadReconciler
 from pykueue.controllers.jobs.setup import job_reconcilers
+from pykueue.controllers.status_merge import as_merge_patch, is_status_apply
 from pykueue.controllers.tas import TopologyUngater
 from pykueue.controllers.tas_nodes import NodeFailureReconciler
 from pykueue.core.configuration import load
@@ -30,7 +32,9 @@ from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
 from pykueue.integrations.settings import JobSettings
 from pykueue.ports.admission import Webhook
+from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import Reconciler
+from pykueue.ports.requests import Write
 from pykueue.webhooks.jobs.setup import job_webhooks
 from pykueue.webhooks.kueue.clusterqueue import ClusterQueueWebhook, CohortWebhook
 from pykueue.webhooks.kueue.resourceflavor import ResourceFlavorWebhook
@@ -53,6 +57,13 @@ class Product:
     controller: AdmissionController
     reconcilers: Sequence[Reconciler]
     webhooks: Sequence[Webhook]
+
+    def rewrite(self, command: Write, reader: Reader) -> Write:
+        """The form in which a write is sent: status by merge patch, where the gate says so."""
+        if not self.features[Gate.WORKLOAD_REQUEST_USE_MERGE_PATCH] or not isinstance(command, Apply):
+            return command
+        current = reader.get(command.kind, *objects.key(command.obj))
+        return as_merge_patch(command, current) if current is not None and is_status_apply(command) else command
 
 
 def assemble(config: Configuration, features: Features) -> Product:

@@ -30,7 +30,7 @@ from pykueue.api.v1beta2 import (
 
 MESSAGE_CHARS_MAX = 32768
 _ELLIPSIS = " ..."
-_ADMISSION_CONDITIONS = frozenset(
+ADMISSION_CONDITIONS = frozenset(
     {
         WorkloadCondition.QUOTA_RESERVED,
         WorkloadCondition.BLOCKED_ON_PREEMPTION_GATES,
@@ -43,6 +43,7 @@ _ADMISSION_CONDITIONS = frozenset(
         WorkloadCondition.PODS_READY,
     }
 )
+"""Those that `kueue-admission` owns."""
 
 
 def admission_patch(workload: Workload, desired: Workload, now: Instant) -> Apply:
@@ -155,7 +156,7 @@ def _apply(workload: Workload, status: Mapping[str, Any], manager: str) -> Apply
 
 def _admission_part(status: WorkloadStatus, now: Instant) -> dict[str, Any]:
     part: dict[str, Any] = {
-        "conditions": [condition_to_wire(c, now) for c in status.conditions if c.type in _ADMISSION_CONDITIONS]
+        "conditions": [condition_to_wire(c, now) for c in status.conditions if c.type in ADMISSION_CONDITIONS]
     }
     if status.admission is not None:
         part["admission"] = admission_to_wire(status.admission)

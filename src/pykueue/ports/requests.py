@@ -34,7 +34,8 @@ def write_request(command: Write, field_manager: str) -> ApiRequest:
             return ApiRequest("POST", kind.path(namespace(obj)), owner, _complete(kind, obj))
         case Patch(kind, object_key, body, type_, subresource):
             path = kind.path(object_key.namespace, object_key.name, subresource)
-            return ApiRequest("PATCH", path, owner, body, type_.value)
+            query = {**owner, "fieldManager": command.field_manager or field_manager}
+            return ApiRequest("PATCH", path, query, body, type_.value)
         case Apply(kind, obj, manager, subresource, force):
             query = {"fieldManager": manager, "force": "true" if force else "false", **_UNWARNED}
             path = kind.path(namespace(obj), name(obj), subresource)

@@ -42,6 +42,7 @@ class Effects:
         put: Callable[[Changed], Awaitable[None]],
         *,
         field_manager: str,
+        rewrite: Callable[[Write], Write] = lambda command: command,
         requests_max: int = 32,
         chains_max: int = 128,
     ) -> None:
@@ -53,11 +54,12 @@ class Effects:
             metrics: counts requests.
             put: gets the answers to writes; waits while the inbox is full.
             field_manager: of writes that name none.
+            rewrite: a write in the form in which it is sent.
             requests_max: requests at a time, and half as many more about pods.
             chains_max: chains at a time; see `has_room`.
         """
         self._transport, self._recorder, self._metrics, self._put = transport, recorder, metrics, put
-        self._field_manager, self._chains_max = field_manager, chains_max
+        self._field_manager, self._chains_max, self._rewrite = field_manager, chains_max, rewrite
         self._slots, self._pod_slots = asyncio.Semaphore(requests_max), asyncio.Semaphore(max(1, requests_max // 2))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -140,6 +142,7 @@ class Effects:
                 raise result
 
     async def _write(self, command: Write, reporter: str, cause: str) -> None:
+        command = self._rewrite(command)
         kind, object_key = target(command)
         what = verb(command)
         self._metrics.requests.labels(what, kind.kind).inc()

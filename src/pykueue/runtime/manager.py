@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,9 @@ from pykueue.api.errors import TransportError
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import Kind
 from pykueue.ports.engine import Engine
-from pykueue.ports.reader import Indexer
+from pykueue.ports.reader import Indexer, Reader
 from pykueue.ports.reconcile import Reconciler
+from pykueue.ports.requests import Write
 from pykueue.ports.transport import Transport
 from pykueue.runtime import heap
 from pykueue.runtime.cache import Cache, Scope
@@ -51,6 +52,7 @@ class ManagerOptions:
             that is a manager and nothing else, since it is told to the whole process.
         stop_grace_s: how long work may take to end when the manager stops.
         requests_max: writes at a time.
+        rewrite: a write, by what the cache shows, in the form in which it is sent.
     """
 
     name: str = "pykueue"
@@ -60,6 +62,7 @@ class ManagerOptions:
     freeze_after_sync: bool = False
     stop_grace_s: float = 5.0
     requests_max: int = 32
+    rewrite: Callable[[Write, Reader], Write] = lambda command, _: command
     instance: str = field(default_factory=lambda: f"pykueue-{socket.gethostname()}")
 
 
@@ -101,6 +104,7 @@ class Manager:
         self._effects = Effects(
             transport, self._recorder, self.metrics, self._inbox.put,
             field_manager=self.options.name, requests_max=self.options.requests_max,
+            rewrite=lambda command: self.options.rewrite(command, self._cache.reader),
         )  # fmt: skip
         dispatch = Dispatch(reconcilers, self._cache.reader, self.metrics)
         self._synced = asyncio.Event()

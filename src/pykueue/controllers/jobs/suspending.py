@@ -13,7 +13,7 @@ from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import Command, Delete, Emit, Patch
-from pykueue.api.objects import Obj
+from pykueue.api.objects import Obj, merge_difference
 from pykueue.api.v1beta2 import PodSet, Workload
 from pykueue.controllers.workload_status import truncate
 from pykueue.integrations.podset_info import PodSetInfo
@@ -81,20 +81,6 @@ def delete_expired(integration: SuspendedJob, job: Obj) -> tuple[Command, ...]:
     """Delete a job whose Workload was deactivated for good, and whose time is over."""
     gone = Delete(integration.kind, objects.key(job), uid=objects.uid(job))
     return (gone, emit(integration, job, "Deleted", "Deleted job: deactivation retention period expired"))
-
-
-def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch (RFC 7386) that makes `new` of `old`; empty where they are equal. Neither may hold None."""
-    patch: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        former = old.get(key)
-        if value == former:
-            continue
-        if isinstance(value, Mapping) and isinstance(former, Mapping):
-            patch[key] = merge_difference(former, value)
-        else:
-            patch[key] = value
-    return patch
 
 
 def _write(integration: SuspendedJob, job: Obj, body: Mapping[str, Any], subresource: str = "") -> tuple[Command, ...]:
