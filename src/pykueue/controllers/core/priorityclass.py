@@ -1,5 +1,8 @@
 """WorkloadPriorityClass: a change of its value reaches every Workload that refers to it.
 
+Workloads of one class are equals. So that none of them is preempted by another while only some have the new value, those that hold quota go up
+before those that wait, and down after them.
+
 Source: scheduling.md §2 (`spec.priority` is rewritten on all Workloads that reference the class), jobs.md §6.
 """
 
@@ -8,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pykueue.api import objects
-from pykueue.api.commands import Patch, Together
+from pykueue.api.commands import Chain, Patch, Together
+from pykueue.api.constants import WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import KUEUE_GROUP, WORKLOAD, WORKLOAD_PRIORITY_CLASS
 from pykueue.api.objects import Obj, ObjectKey
@@ -32,20 +36,30 @@ class PriorityClassReconciler:
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         del now
-        found = reader.get(WORKLOAD_PRIORITY_CLASS, "", key.name)
-        if found is None or objects.is_deleting(found):
+        class_ = reader.get(WORKLOAD_PRIORITY_CLASS, "", key.name)
+        if class_ is None or objects.is_deleting(class_):
             return DONE
-        value = reader.typed(WorkloadPriorityClass, found).value
-        stale = [
-            Patch(WORKLOAD, objects.key(obj), {"spec": {"priority": value}}, missing_ok=True)
-            for obj in reader.by_index(WORKLOAD, _BY_CLASS, key.name)
-            if _is_stale(reader.typed(Workload, obj), value)
-        ]
-        return Result((Together(tuple(stale)),)) if stale else DONE
+        value = reader.typed(WorkloadPriorityClass, class_).value
+        found = [reader.typed(Workload, obj) for obj in reader.by_index(WORKLOAD, _BY_CLASS, key.name)]
+        stale = [workload for workload in found if _is_stale(workload, value)]
+        first = [workload for workload in stale if _goes_first(workload, value)]
+        last = [workload for workload in stale if workload not in first]
+        steps = tuple(Together(tuple(_with_priority(w, value) for w in group)) for group in (first, last) if group)
+        return Result((Chain(steps),)) if steps else DONE
+
+
+def _with_priority(workload: Workload, value: int) -> Patch:
+    return Patch(WORKLOAD, workload.key, {"spec": {"priority": value}}, missing_ok=True)
+
+
+def _goes_first(workload: Workload, value: int) -> bool:
+    """Whether it holds quota and goes up, or waits and goes down."""
+    is_raised = value > (workload.spec.priority or 0)
+    return is_raised == workload.is_true(WorkloadCondition.QUOTA_RESERVED)
 
 
 def _is_stale(workload: Workload, value: int) -> bool:
-    return workload.spec.priority != value and not workload.is_true("Finished")
+    return workload.spec.priority != value and not workload.is_true(WorkloadCondition.FINISHED)
 
 
 def _class_of(obj: Obj) -> Iterable[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pykueue.api.commands import Patch, Together
+import pytest
+
+from pykueue.api.commands import Chain, Patch, Together
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import CLUSTER_QUEUE, RESOURCE_FLAVOR, WORKLOAD, WORKLOAD_PRIORITY_CLASS
 from pykueue.api.objects import ObjectKey
@@ -65,28 +67,44 @@ def test_a_queue_that_lets_go_of_a_flavor_wakes_it() -> None:
     assert list(keeper.watches()[1].keys(event, cache)) == [ObjectKey("", "a"), ObjectKey("", "c")]
 
 
-def test_a_new_value_reaches_unfinished_workloads_of_the_class() -> None:
-    """Other classes, equal values and finished Workloads are left alone."""
+def classed(*workloads: tuple[str, str, int, str]) -> tuple[Indexer, PriorityClassReconciler]:
+    """The class `high` of value 100, and Workloads: name, class, priority, a condition that is true."""
     cache, reconciler = Indexer(), PriorityClassReconciler()
     for index in reconciler.indexes():
         cache.add_index(index.kind, index.name, index.fn)
     cache.apply(
         WORKLOAD_PRIORITY_CLASS, {"metadata": {"name": "high", "uid": "c", "resourceVersion": "1"}, "value": 100}
     )
-    finished = [{"type": "Finished", "status": "True"}]
-    for name, class_name, priority, conditions in (
-        ("stale", "high", 5, []),
-        ("fresh", "high", 100, []),
-        ("other", "low", 5, []),
-        ("done", "high", 5, finished),
-    ):
+    for name, class_name, priority, condition in workloads:
         ref = {"group": "kueue.x-k8s.io", "kind": "WorkloadPriorityClass", "name": class_name}
         workload = {
             "metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": "2"},
             "spec": {"priorityClassRef": ref, "priority": priority},
-            "status": {"conditions": conditions},
+            "status": {"conditions": [{"type": condition, "status": "True"}] if condition else []},
         }
         cache.apply(WORKLOAD, workload)
-    (together,) = reconciler.reconcile(cache, ObjectKey("", "high"), NOW).commands
-    want = Patch(WORKLOAD, ObjectKey("ns", "stale"), {"spec": {"priority": 100}}, missing_ok=True)
-    assert together == Together((want,))
+    return cache, reconciler
+
+
+def priced(*names: str) -> Together:
+    """The writes that give Workloads the class's value."""
+    spec = {"spec": {"priority": 100}}
+    return Together(tuple(Patch(WORKLOAD, ObjectKey("ns", name), spec, missing_ok=True) for name in names))
+
+
+def test_a_new_value_reaches_unfinished_workloads_of_the_class() -> None:
+    """Other classes, equal values and finished Workloads are left alone."""
+    cache, reconciler = classed(
+        ("stale", "high", 5, ""), ("fresh", "high", 100, ""), ("other", "low", 5, ""), ("done", "high", 5, "Finished")
+    )
+    assert reconciler.reconcile(cache, ObjectKey("", "high"), NOW).commands == (Chain((priced("stale"),)),)
+
+
+@pytest.mark.parametrize(
+    ("before", "first", "last"), [(5, "holds", "waits"), (200, "waits", "holds")], ids=["raised", "lowered"]
+)
+def test_equals_do_not_preempt_each_other_while_their_class_changes(before: int, first: str, last: str) -> None:
+    """Whoever holds quota is never below those of its class that wait."""
+    cache, reconciler = classed(("waits", "high", before, ""), ("holds", "high", before, "QuotaReserved"))
+    commands = reconciler.reconcile(cache, ObjectKey("", "high"), NOW).commands
+    assert commands == (Chain((priced(first), priced(last))),)
