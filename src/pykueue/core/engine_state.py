@@ -166,7 +166,7 @@ class EngineState:
         queue = self._cache.queue(name)
         if queue is None:
             return _blocked(Reason.MISCONFIGURED, f"ClusterQueue {name} doesn't exist")
-        if not queue.is_active:
+        if not queue.is_active or queue.is_cyclic:
             return _blocked(Reason.SUSPENDED, f"ClusterQueue {name} is inactive")
         item = self._queues.find(workload.key)
         if item is None:

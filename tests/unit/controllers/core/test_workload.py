@@ -16,7 +16,7 @@ from pykueue.api.configuration.types import (
 )
 from pykueue.api.errors import Conflict
 from pykueue.api.instant import SECOND_US, format_time
-from pykueue.api.kinds import CLUSTER_QUEUE, JOB, LOCAL_QUEUE, RESOURCE_FLAVOR, WORKLOAD
+from pykueue.api.kinds import CLUSTER_QUEUE, COHORT, JOB, LOCAL_QUEUE, RESOURCE_FLAVOR, WORKLOAD
 from pykueue.core.features import Gate
 from support.product import ProductWorld
 from support.reconciling import START
@@ -509,6 +509,20 @@ def test_a_queue_that_selects_the_namespace_no_longer() -> None:
     text = "workload namespace doesn't match ClusterQueue selector"
     assert world.condition("late", "QuotaReserved") == ("False", "Misconfigured", text)
     assert world.condition("w", "Admitted") == ("True", "Admitted", "The workload is admitted")
+
+
+def test_a_queue_below_a_cycle_of_cohorts() -> None:
+    """It admits nobody, and its Workloads go on saying so, though its own condition does not (§7)."""
+    world = make_world()
+    for name, parent in (("a", "b"), ("b", "a")):
+        world.put(COHORT, {"metadata": {"name": name}, "spec": {"parentName": parent}})
+    world.set_spec(CLUSTER_QUEUE, "cq", cohortName="a")
+    world.submit("w", "cq")
+    world.settle(3)
+    assert world.condition("w", "QuotaReserved") == ("False", "Suspended", "ClusterQueue cq is inactive")
+    world.put(COHORT, {"metadata": {"name": "b"}, "spec": {}})
+    world.settle(3)
+    assert world.has_quota("w")
 
 
 @pytest.mark.parametrize("fine", [True, False], ids=["Suspended", "legacy Inadmissible"])
