@@ -84,8 +84,10 @@ def _are_equal(
     if len(ours) != len(theirs):
         return False
     for wire, (pod_set, info) in zip(ours, theirs, strict=True):
-        count = info.count if info is not None else pod_set.count
-        minimum = wire.get("minCount") if settings.features[Gate.PARTIAL_ADMISSION] else None
+        partial = settings.features[Gate.PARTIAL_ADMISSION]
+        # A grant may also be smaller because pods are done; the job's size is then still its own.
+        count = info.count if info is not None and partial and pod_set.min_count is not None else pod_set.count
+        minimum = wire.get("minCount") if partial else None
         if wire["count"] != count or minimum != pod_set.min_count:
             return False
         our_spec, their_spec = wire["template"].get("spec") or {}, pod_set.template.get("spec") or {}

@@ -414,6 +414,33 @@ def test_a_user_deactivates_and_activates_again() -> None:
     assert world.has_quota(name)
 
 
+def test_a_job_some_of_whose_pods_are_done_comes_back() -> None:
+    """It is granted what is left of it, which makes it no other job (jobs.md §9)."""
+    world = make_world()
+    job = a_job()
+    world.admit_object(JOB, {**job, "spec": {**job["spec"], "parallelism": 4, "completions": 4}})
+    world.settle()
+    name = next(name for name in world.names(WORKLOAD) if name.startswith("job-job-"))
+    world.change(JOB, "job", status={"active": 3, "ready": 3, "succeeded": 1})
+    world.settle()
+    world.set_spec(WORKLOAD, name, active=False)
+    world.settle()
+    stop_job(world)
+    world.change(JOB, "job", status={"succeeded": 1})
+    world.settle(2)
+    world.set_spec(WORKLOAD, name, active=True)
+    world.settle(2)
+    uid = world.workload(name).uid
+    admission = world.workload(name).status.admission
+    assert admission is not None
+    assert admission.pod_set_assignments[0].count == 3
+    world.change(JOB, "job", status={"active": 3, "ready": 3, "succeeded": 1})
+    world.settle(2)
+    assert world.get(JOB, "job")["spec"]["suspend"] is False
+    assert world.workload(name).uid == uid
+    assert world.has_quota(name)
+
+
 QUEUES = [
     pytest.param(LOCAL_QUEUE, "LocalQueue", id="LocalQueue"),
     pytest.param(CLUSTER_QUEUE, "ClusterQueue", id="ClusterQueue"),
