@@ -172,7 +172,7 @@ class SuspendedJobReconciler:
             reason = Reason.SUCCEEDED if progress.ended.is_success else Reason.FAILED
             over = workloads.finished(workload, reason, progress.ended.message, now)
             return Result((*workloads.status_write(workload, over, now), *self._released(view.job, workload)))
-        reclaimable = _reclaimable(workload, progress)
+        reclaimable = _reclaimable(workload, progress if view.is_elastic else _never_less(workload, progress))
         if self._features[Gate.RECLAIMABLE_PODS] and reclaimable != workload.status.reclaimable_pods:
             return Result((reclaimable_patch(workload, reclaimable),))
         acts, desired, wake_us = self._acts(view, workload, progress, now)
@@ -256,6 +256,18 @@ class SuspendedJobReconciler:
     def _prebuilt_names(self, job: Obj) -> Iterable[str]:
         name = prebuilt_workload_name(job, self._features)
         return (f"{objects.namespace(job)}/{name}",) if name else ()
+
+
+def _never_less(workload: Workload, progress: Progress) -> Progress:
+    """The progress, where a reservation lasts with at least the pods that were given back: they are not taken again.
+
+    A job that was admitted again, smaller than it asks for, counts anew.
+    """
+    noted = _noted(workload)
+    if not noted or not workload.is_true(WorkloadCondition.QUOTA_RESERVED):
+        return progress
+    told = {**noted, **progress.reclaimable}
+    return replace(progress, reclaimable={name: max(n, noted.get(name, 0)) for name, n in told.items()})
 
 
 def _reclaimable(workload: Workload, progress: Progress) -> tuple[ReclaimablePod, ...]:

@@ -304,6 +304,26 @@ def test_pods_that_are_done_give_their_share_back() -> None:
         assert (pods[0].count if pods else None) == want
 
 
+def test_what_was_given_back_is_not_taken_again() -> None:
+    """A Job that comes back smaller than it asks for counts anew; while it holds quota its Workload keeps to the higher number."""
+    job = make_job(parallelism=8, completions=8, annotations={K + "job-min-parallelism": "3"})
+    world = make_world(job=job)
+    admit(world, count=5)
+    run(world, active=4, succeeded=4)
+    assert [pods.count for pods in world.workload(WL).status.reclaimable_pods] == [1]
+    world.evict(WL, Reason.PREEMPTED, "make room")
+    run(world, succeeded=4)
+    assert [pods.count for pods in world.workload(WL).status.reclaimable_pods] == [4], "it is of its full size again"
+    admit(world, count=4)
+    assert world.get(JOB, "job")["spec"]["parallelism"] == 4
+    run(world, active=4, ready=4, succeeded=4)
+    assert [pods.count for pods in world.workload(WL).status.reclaimable_pods] == [4]
+    assert world.condition(WL, "PodsReady") == (
+        "True", "Started", "All pods reached readiness and the workload is running",
+    )  # fmt: skip
+    world.assert_settled()
+
+
 def test_pods_ready_follows_the_jobs_status() -> None:
     """G14: waits, started, lost one, recovered."""
     world = make_world()
