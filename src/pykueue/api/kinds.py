@@ -64,6 +64,7 @@ class Kind(msgspec.Struct, frozen=True, order=True):
 
 
 KUEUE_GROUP = "kueue.x-k8s.io"
+VISIBILITY_GROUP = "visibility.kueue.x-k8s.io"
 
 # Ours.
 WORKLOAD = Kind(KUEUE_GROUP, "v1beta2", "Workload", "workloads")

@@ -6,14 +6,15 @@ All of it is derived from the registry, and rebuilt only after the registry has 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from pykueue.api.errors import NotAcceptable
+from pykueue.api.kinds import Kind
 from pykueue.apiserver.messages import HttpRequest, Response
-from pykueue.apiserver.resources import Resource, ResourceRegistry
+from pykueue.apiserver.resources import Computed, Resource, ResourceRegistry
 from pykueue.apiserver.reviews import REVIEWS
 
 KUBERNETES_VERSION = "v1.36.3"
@@ -37,9 +38,15 @@ _SUBRESOURCE_KINDS = {
 class Discovery:
     """The discovery pages of a registry."""
 
-    def __init__(self, registry: ResourceRegistry, *, is_ready: Callable[[], bool] = lambda: True) -> None:
-        """Serve a registry's resources; `is_ready` answers `/readyz`."""
-        self._registry = registry
+    def __init__(
+        self,
+        registry: ResourceRegistry,
+        *,
+        reviews: Mapping[tuple[str, str], str] = REVIEWS,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Serve a registry's resources, and reviews beside them; `is_ready` answers `/readyz`."""
+        self._registry, self._reviews = registry, reviews
         self._is_ready = is_ready
         self._revision = -1
         self._cached: dict[str, Response] = {}
@@ -90,11 +97,11 @@ class Discovery:
 
     def _groups(self) -> list[str]:
         """All groups: Kubernetes' own first, then by name."""
-        groups = dict.fromkeys([*(r.kind.group for r in self._registry), *(group for group, _ in REVIEWS)])
+        groups = dict.fromkeys([*(r.kind.group for r in self._registry), *(group for group, _ in self._reviews)])
         return sorted(groups, key=lambda group: ("." in group and not group.endswith(".k8s.io"), group))
 
     def _versions(self, group: str) -> list[str]:
-        return self._registry.versions(group) or (["v1"] if any(group == known for known, _ in REVIEWS) else [])
+        return self._registry.versions(group) or (["v1"] if any(group == known for known, _ in self._reviews) else [])
 
     def _paths(self) -> list[str]:
         paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
@@ -115,7 +122,8 @@ class Discovery:
         for resource in self._members(group, version):
             listed.append(_legacy(resource))
             listed.extend(_legacy_subresource(resource, name) for name in sorted(resource.subresources))
-        for (review_group, plural), kind in REVIEWS.items():
+            listed.extend(_legacy_computed(resource, computed) for computed in resource.computed)
+        for (review_group, plural), kind in self._reviews.items():
             if (review_group, "v1") == (group, version):
                 namespaced = plural.startswith("local")
                 listed.append(
@@ -156,7 +164,7 @@ class Discovery:
                     "singularResource": kind.lower(),
                     "verbs": ["create"],
                 }
-                for (review_group, plural), kind in REVIEWS.items()
+                for (review_group, plural), kind in self._reviews.items()
                 if (review_group, "v1") == (group, version)
             ]
             resources.sort(key=lambda entry: str(entry["resource"]))
@@ -225,6 +233,8 @@ def _legacy(resource: Resource) -> dict[str, Any]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
+    if not resource.verbs:
+        return entry
     entry["storageVersionHash"] = hashlib.sha256(
         f"{kind.group}/{resource.stored_as.version}/{kind.kind}".encode()
     ).hexdigest()[:12]
@@ -240,12 +250,17 @@ def _legacy_subresource(resource: Resource, name: str) -> dict[str, Any]:
     return {**entry, "kind": said, "verbs": list(_SUBRESOURCE_VERBS[name])}
 
 
+def _legacy_computed(resource: Resource, computed: Computed) -> dict[str, Any]:
+    name = f"{resource.kind.plural}/{computed.name}"
+    namespaced = resource.kind.namespaced
+    return {"name": name, "singularName": "", "namespaced": namespaced, "kind": computed.kind.kind, "verbs": ["get"]}
+
+
 def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     kind = resource.kind
-    own_kind = {"group": kind.group, "version": kind.version, "kind": kind.kind}
     entry: dict[str, Any] = {
         "resource": kind.plural,
-        "responseKind": own_kind,
+        "responseKind": _told(kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": _singular(resource),
         "verbs": sorted(resource.verbs),
@@ -254,8 +269,10 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if resource.subresources:
-        entry["subresources"] = []
+    if resource.subresources or resource.computed:
+        entry["subresources"] = [
+            {"subresource": one.name, "responseKind": _told(one.kind), "verbs": ["get"]} for one in resource.computed
+        ]
         for name in sorted(resource.subresources):
             group, version, said = _SUBRESOURCE_KINDS.get(name, (kind.group, kind.version, kind.kind))
             response_kind = {"group": group, "version": version, "kind": said}
@@ -263,3 +280,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
                 {"subresource": name, "responseKind": response_kind, "verbs": list(_SUBRESOURCE_VERBS[name])}
             )
     return entry
+
+
+def _told(kind: Kind) -> dict[str, str]:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind}

@@ -10,23 +10,18 @@ deny nothing. The one place for it to come is `ApiHandler._authorize`.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
 from pykueue.api.errors import (
-    ApiError,
-    BadRequest,
     FieldError,
-    InternalError,
-    InvariantError,
     MethodNotAllowed,
     NotFound,
     invalid,
 )
 from pykueue.apiserver import deletes, reads, subresources, writes
 from pykueue.apiserver.backend import Backend
+from pykueue.apiserver.extension import Page, guarded, read_computed
 from pykueue.apiserver.messages import HttpRequest, Response, Target, parse_target
 from pykueue.apiserver.patching import patch
 from pykueue.apiserver.representations import Form, event_form, transformed, wanted_form
@@ -35,10 +30,6 @@ from pykueue.apiserver.reviews import review
 from pykueue.apiserver.watching import WatchStream
 
 Answer: TypeAlias = Response | WatchStream
-Page: TypeAlias = Callable[[HttpRequest], Response | None]
-"""Answers paths that are no resources (discovery, OpenAPI, health); None for those it does not know."""
-
-_log = logging.getLogger(__name__)
 _OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 _NO_CONTAINERS = "pods of the embedded server are emulated: there is no container that runs"
@@ -71,18 +62,7 @@ class ApiHandler:
         Raises:
             asyncio.CancelledError: the caller went away.
         """
-        try:
-            return self.answer(request)
-        except ApiError as error:
-            return refusal(error)
-        except RecursionError:
-            return refusal(BadRequest("the object is nested too deeply; it may have a few hundred levels"))
-        except Exception as error:
-            _log.exception("%s %s failed", request.method, request.path)
-            story = str(error) if isinstance(error, InvariantError) else f"{type(error).__name__}: {error}"
-            return refusal(
-                InternalError(f"Internal error occurred: {story} (this is a bug in pykueue; please report it)")
-            )
+        return guarded(request, self.answer)
 
     def answer(self, request: HttpRequest) -> Answer:
         """Answer a request.
@@ -101,6 +81,9 @@ class ApiHandler:
         resource = self.backend.registry.get(target.group, target.version, target.plural)
         if resource is None:
             return self._unnamed(request, target)
+        if not resource.verbs:
+            self._authorize(request, "get", target)
+            return read_computed(request, resource, target)
         verb = self._verb(request, resource, target)
         self._authorize(request, verb, target)
         form = wanted_form(request.accept)
@@ -238,15 +221,6 @@ def check_write_options(request: HttpRequest) -> None:
             "",
             [FieldError("Forbidden", "force", None, "may not be specified for non-apply patch")],
         )
-
-
-def refusal(error: ApiError) -> Response:
-    """The answer that tells of an error."""
-    headers = {}
-    retry_after = (error.details or {}).get("retryAfterSeconds")
-    if retry_after:
-        headers["Retry-After"] = str(retry_after)
-    return Response(error.code, error.to_status(), headers=headers)
 
 
 def _written(written: writes.Written) -> Response:

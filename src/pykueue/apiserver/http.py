@@ -11,16 +11,18 @@ import asyncio
 import hmac
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from pykueue.api.errors import ApiError, RequestEntityTooLarge, Unauthorized
 from pykueue.apiserver.bodies import MAX_BODY_BYTES
-from pykueue.apiserver.handler import ApiHandler, refusal
+from pykueue.apiserver.extension import ExtensionApi, refusal
+from pykueue.apiserver.handler import ApiHandler
 from pykueue.apiserver.messages import ADMIN_USER, HttpRequest, Response, User
 from pykueue.apiserver.watching import WatchEvent, WatchStream
 
@@ -138,16 +140,36 @@ class HttpServer:
                 body = await raw.read()
             except web.HTTPRequestEntityTooLarge as error:
                 raise RequestEntityTooLarge(f"Request entity too large: limit is {MAX_BODY_BYTES} bytes") from error
-        return HttpRequest(
-            method=raw.method,
-            path=raw.path,
-            query=_first_of_each(raw.query.items()),
-            body=body or None,
-            content_type=raw.content_type if raw.headers.get("Content-Type") else "application/json",
-            accept=raw.headers.get("Accept", "application/json"),
-            user_agent=raw.headers.get("User-Agent", ""),
-            user=user,
-        )
+        return _request(raw, user, body or None)
+
+
+def extension_application(api: ExtensionApi, middlewares: Sequence[Middleware]) -> web.Application:
+    """The application that answers for an extension API server.
+
+    Args:
+        api: what is served.
+        middlewares: put before it: they let through who may ask.
+    """
+
+    async def serve(raw: web.Request) -> web.Response:
+        return _send(api.handle(_request(raw, User(), None)))
+
+    app = web.Application(middlewares=middlewares)
+    app.router.add_route("*", "/{path:.*}", serve)
+    return app
+
+
+def _request(raw: web.Request, user: User, body: bytes | None) -> HttpRequest:
+    return HttpRequest(
+        method=raw.method,
+        path=raw.path,
+        query=_first_of_each(raw.query.items()),
+        body=body,
+        content_type=raw.content_type if raw.headers.get("Content-Type") else "application/json",
+        accept=raw.headers.get("Accept", "application/json"),
+        user_agent=raw.headers.get("User-Agent", ""),
+        user=user,
+    )
 
 
 def _first_of_each(pairs: Any) -> dict[str, str]:

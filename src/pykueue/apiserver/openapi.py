@@ -42,10 +42,10 @@ _JSON_NAMES = ("application/json", "*/*", "application/*", "")
 class OpenApi:
     """The OpenAPI pages of a registry."""
 
-    def __init__(self, registry: ResourceRegistry, *, version: str = "v1.36.3") -> None:
+    def __init__(self, registry: ResourceRegistry, *, version: str = "v1.36.3", title: str = "Kubernetes") -> None:
         """Describe a registry's resources, as a server of this version."""
         self._registry = registry
-        self._version = version
+        self._info = {"title": title, "version": version}
         self._revision = -1
         self._documents: dict[str, bytes] = {}
 
@@ -105,7 +105,7 @@ class OpenApi:
         _define_all(_COMMON, definitions)
         return {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": self._version},
+            "info": self._info,
             "paths": _paths(resources, v3=True),
             "components": {"schemas": dict(sorted(definitions.items()))},
         }
@@ -120,7 +120,7 @@ class OpenApi:
         converted = {name: _to_v2(definition) for name, definition in sorted(definitions.items())}
         return {
             "swagger": "2.0",
-            "info": {"title": "Kubernetes", "version": self._version},
+            "info": self._info,
             "paths": _paths(resources, v3=False),
             "definitions": converted,
         }
@@ -158,9 +158,15 @@ def _define(resource: Resource, definitions: dict[str, Any], ref_prefix: str) ->
         here = [model_name(other) for other in others if other is not None and _is_here(resource, other)]
         _define_all((name, f"{name}List", *here), definitions)
         return
+    for computed in resource.computed:
+        told = {"group": kind.group, "version": kind.version, "kind": computed.kind.kind}
+        of_answer = to_openapi(computed.schema, ref_prefix)
+        definitions[model_name(computed.kind)] = {**of_answer, "x-kubernetes-group-version-kind": [told]}
     gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
     made = to_openapi(resource.schema, ref_prefix) if resource.schema is not None else _unknown_fields()
     definitions[name] = {**made, "x-kubernetes-group-version-kind": [gvk]}
+    if not resource.verbs:
+        return
     definitions[f"{name}List"] = {
         "type": "object",
         "description": f"{kind.kind}List is a list of {kind.kind}",
@@ -232,6 +238,9 @@ def _paths(resources: Iterable[Resource], *, v3: bool) -> dict[str, Any]:
             of, verbs = _SUBRESOURCES.get(subresource, (None, ("get", "put", "patch")))
             operations = {verb: _operation(resource, _ACTIONS[verb], of or kind, v3=v3) for verb in verbs}
             paths[f"{scoped}/{{name}}/{subresource}"] = operations
+        for computed in resource.computed:
+            read = _operation(resource, "get", computed.kind, v3=v3, query=computed.parameters)
+            paths[f"{scoped}/{{name}}/{computed.name}"] = {"get": read}
     return {path: operations for path, operations in sorted(paths.items()) if operations}
 
 
@@ -252,10 +261,12 @@ def _operations(resource: Resource, verbs: Mapping[str, str], *, v3: bool) -> di
     }
 
 
-def _operation(resource: Resource, verb: str, kind: Kind, *, v3: bool) -> dict[str, Any]:
-    """One operation: whose kind it is, its parameters, its body and answer."""
+def _operation(
+    resource: Resource, verb: str, kind: Kind, *, v3: bool, query: Iterable[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """One operation: whose kind it is, its parameters (`query` beside those of the verb), its body and answer."""
     action = {"create": "post", "update": "put"}.get(verb, verb)
-    query: list[tuple[str, str]] = [("pretty", "string")]
+    query = [("pretty", "string"), *query]
     if verb in {"create", "update", "patch"}:
         query += [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")]
     if verb == "patch":

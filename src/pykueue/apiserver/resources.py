@@ -69,6 +69,25 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """A sub-resource that is only read, and made anew whenever it is: nothing of it is stored.
+
+    Attributes:
+        name: the last part of its path.
+        kind: of the answer; of the same group and version as the resource that it belongs to.
+        schema: of the answer.
+        parameters: name and type of each query parameter.
+        answer: `(namespace, name, query) -> the encoded object`; raises an `ApiError` to refuse.
+    """
+
+    name: str
+    kind: Kind
+    schema: Schema
+    parameters: tuple[tuple[str, str], ...]
+    answer: Callable[[str, str, Mapping[str, str]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """One kind in one served version.
 
@@ -78,8 +97,9 @@ class Resource:
         singular: for discovery; lower-case kind if empty.
         short_names: for kubectl.
         categories: for kubectl (`all`).
-        verbs: of the object itself.
+        verbs: of the object itself; none for one that has nothing but computed sub-resources.
         subresources: any of `status`, `scale`, `binding`, `eviction`, `finalize`; the core refuses others.
+        computed: sub-resources that are made when they are asked for.
         scale: paths of the `scale` sub-resource, if it is served.
         schema: structural schema of this version; None for kinds stored as they come.
         decode: drops and reports unknown fields; None to keep all.
@@ -100,6 +120,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[str, ...] = ()
+    computed: tuple[Computed, ...] = ()
     scale: ScalePaths | None = None
     schema: Schema | None = None
     decode: Decoder | None = None
@@ -126,6 +147,10 @@ class Resource:
     def qualified(self) -> str:
         """`plural.group`, or `plural`: what error messages say (`pods "x" not found`)."""
         return f"{self.kind.plural}.{self.kind.group}" if self.kind.group else self.kind.plural
+
+    def computed_at(self, subresource: str) -> Computed | None:
+        """The computed sub-resource of this name."""
+        return next((one for one in self.computed if one.name == subresource), None)
 
     def to_storage(self, obj: Obj) -> Obj:
         """The object in the storage version."""

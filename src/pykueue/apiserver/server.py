@@ -26,7 +26,8 @@ from pykueue.apiserver.builtins.table import builtin_resources
 from pykueue.apiserver.crd import CustomResources, definition_resource
 from pykueue.apiserver.discovery import KUBERNETES_VERSION, Discovery
 from pykueue.apiserver.durable import SqliteJournal
-from pykueue.apiserver.handler import ApiHandler, Page
+from pykueue.apiserver.extension import Page
+from pykueue.apiserver.handler import ApiHandler
 from pykueue.apiserver.http import Authenticator, HttpServer
 from pykueue.apiserver.inprocess import InProcessTransport
 from pykueue.apiserver.messages import HttpRequest, User

@@ -25,9 +25,10 @@ from pykueue.api.schema import CONVERTED_KINDS, all_crds, leaderworkerset_crd, w
 from pykueue.apiserver.server import EmbeddedApiServer
 from pykueue.cli.manifest_files import apply_manifests, read_manifests
 from pykueue.cli.manifests import shipped_configuration
+from pykueue.cli.visibility import visibility_resources
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, assemble, read_configuration
 from pykueue.core.configuration import load
-from pykueue.core.features import Features, without_effect
+from pykueue.core.features import Features, Gate, without_effect
 from pykueue.emulation.setup import emulated_kinds, emulated_reconcilers, emulated_webhooks, node_objects
 from pykueue.ports.transport import ApiRequest, Transport
 from pykueue.runtime.admission import InProcessAdmission, WebhookSet
@@ -154,6 +155,8 @@ def _wire(
     server: EmbeddedApiServer, transport: Transport, config: Configuration, features: Features
 ) -> EmbeddedCluster:
     parts = assemble(config, features)
+    for resource in visibility_resources(parts.engine) if features[Gate.VISIBILITY_ON_DEMAND] else ():
+        server.registry.add(resource)
     product = Manager(
         server.transport(user_agent="kueue"), parts.reconcilers, engine=parts.controller,
         options=ManagerOptions(name="kueue", more_kinds=CACHED_KINDS, rewrite=parts.rewrite),

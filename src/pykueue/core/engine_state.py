@@ -198,10 +198,17 @@ class EngineState:
             self._features,
         )  # fmt: skip
 
-    def pending(self, cluster_queue: str) -> list[ObjectKey]:
-        """Workloads that wait for a ClusterQueue, in queue order (§13.5)."""
+    def waiting(self, cluster_queue: str) -> list[Info] | None:
+        """Who waits for a ClusterQueue, in queue order: the heap, the parked and the one in flight (§13.5); None if there is no such queue."""
         waiting = self._queues.queue(cluster_queue)
-        return [item.info.key for item in waiting.ordered()] if waiting is not None else []
+        return [item.info for item in waiting.ordered()] if waiting is not None else None
+
+    def cluster_queue_of(self, local_queue: ObjectKey) -> str | None:
+        """The ClusterQueue that a LocalQueue's Workloads wait for; None if either is not there, or the LocalQueue is stopped."""
+        if not self._queues.is_open(local_queue):
+            return None
+        name = self._queues.local_queues[local_queue].spec.cluster_queue
+        return name if self._queues.queue(name) is not None else None
 
 
 def discard(groups: dict[_Group, dict[ObjectKey, None]], group: _Group, key: ObjectKey) -> None:

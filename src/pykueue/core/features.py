@@ -278,7 +278,6 @@ WITHOUT_EFFECT: tuple[Gate, ...] = (
     Gate.TAS_CACHING_REMAINING_RESOURCES,
     Gate.VALIDATE_RAY_AND_SPARK_JOB_UPDATES,
     Gate.VECTORIZED_RESOURCE_REQUESTS,
-    Gate.VISIBILITY_ON_DEMAND,
 )
 """Gates of what is absent, and of Kueue's own optimisations. `tests/tidy/test_house.py` finds those that are missing or too many."""
 

@@ -39,10 +39,10 @@ def test_a_gate_switches_waiting_for_pods_off():
 def test_a_gate_that_switches_nothing_is_told():
     """When it is set away from its default, and only then."""
     assert without_effect(load()[1]) == []
-    gates = "CustomMetricLabels=true,TASBalancedPlacement=false,PartialAdmission=false,VisibilityOnDemand=false"
+    gates = "CustomMetricLabels=true,TASBalancedPlacement=false,PartialAdmission=false,VisibilityOnDemand=false,FailureRecoveryPolicy=true"
     assert without_effect(load(feature_gates=gates)[1]) == [
         "featureGates.CustomMetricLabels has no effect: it switches nothing in this release",
-        "featureGates.VisibilityOnDemand has no effect: it switches nothing in this release",
+        "featureGates.FailureRecoveryPolicy has no effect: it switches nothing in this release",
     ]
 
 

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from pykueue.api.configuration.types import Configuration, FairSharing, Resources
-from pykueue.api.objects import ObjectKey
 from pykueue.core.scheduler.decisions import CycleResult
 from support.stage import CR, IQ, enter, outcome, set_stage
 from support.world import World, admits, pendings, reserved
@@ -34,7 +33,7 @@ def test_a_workload_deleted_while_it_is_admitted_stays_away() -> None:
     world.delete("w")
     world.engine.forget(key, world.now, requeue=True)
     assert world.holds() == {}
-    assert world.engine.pending("cq") == []
+    assert world.engine.waiting("cq") == []
     assert usage(world, "cq") == ("0", 0)
 
 
@@ -85,7 +84,7 @@ def test_a_preemptor_waits_and_competes() -> None:
     """Until its victims have given the quota back it stays pending; then it is judged as any other."""
     world, result = play("cq default:2 | WCQ=L", "low@cq 2", "w@cq 2 p1")
     assert outcome(world, result)["w"] == "heap WaitingForPreemptedWorkloads"
-    assert world.engine.pending("cq") == [ObjectKey("ns", "w")]
+    assert [info.key.name for info in world.engine.waiting("cq")] == ["w"]
     world.delete("low")
     world.settle()
     assert world.holds() == {"w": {"cpu": "default"}}

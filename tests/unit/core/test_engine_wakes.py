@@ -128,7 +128,7 @@ def test_hold_and_release_of_a_queue() -> None:
     for name in ("a", "b"):
         world.workload(name, "cq", "1" if name == "a" else "2")
     assert world.cycle().decisions == ()
-    assert world.engine.pending("cq") == [ObjectKey("ns", "a"), ObjectKey("ns", "b")]
+    assert [info.key.name for info in world.engine.waiting("cq")] == ["a", "b"]
     world.queue("cq", "default:9")
     world.advance(2)
     assert list(admits(world.cycle())) == ["a"]
@@ -172,7 +172,7 @@ def test_a_missing_flavor_stops_its_queue() -> None:
     for queue in ("cq", "astray", "nobody"):
         world.workload(queue, queue, "1")
     assert world.cycle().decisions == ()
-    assert world.engine.pending("cq") == [ObjectKey("ns", "cq")]
+    assert [info.key.name for info in world.engine.waiting("cq")] == ["cq"]
     assert not world.is_parked("cq")
     world.flavor("gone")
     world.settle()

@@ -34,7 +34,7 @@ def world(mode: str = USAGE_BASED, *, gate: bool = True, is_configured: bool = T
 
 
 def order(made: World) -> list[str]:
-    return [key.name for key in made.engine.pending("cq1")]
+    return [info.key.name for info in made.engine.waiting("cq1")]
 
 
 def usage(made: World, local_queue: str) -> float:

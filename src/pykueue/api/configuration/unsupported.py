@@ -20,7 +20,6 @@ _WITHOUT_EFFECT: Mapping[str, str] = {
     "multi_kueue": "MultiKueue is not part of this release",
     "integrations.external_frameworks": "owners of external kinds are not searched",
     "resources.device_class_mappings": "dynamic resource allocation is not part of this release",
-    "visibility_server": "there is no visibility server on its own port",
 }
 """Path of the field in `types.py` to the reason."""
 _IN_ONE_PROCESS: Mapping[str, str] = {
@@ -30,6 +29,7 @@ _IN_ONE_PROCESS: Mapping[str, str] = {
     "metrics": "the embedded cluster serves no metrics",
     "health": "the manager of the embedded cluster serves nothing",
     "leader_election": "the embedded cluster has one manager",
+    "visibility_server": "the embedded cluster's API server serves the visibility API itself",
     "client_connection": "the embedded cluster's manager asks its API server without a network between them",
 }
 """As above: fields that have an effect beside a real API server alone."""

@@ -133,6 +133,8 @@ class PendingQueue:
 
     def ordered(self) -> list[Pending]:
         """Everything that waits, in queue order (§13.5)."""
+        if self._usage_of is None:
+            return sorted(self._items.values(), key=self._order)  # half the time: nothing but orders is compared
         return sorted(self._items.values(), key=self._place)
 
     def items(self) -> Iterable[Pending]:
@@ -294,8 +296,11 @@ class PendingQueue:
     def _key(self, info: Info) -> OrderKey:
         return order_key(info, is_sticky=self._sticky is not None and self._sticky[0] == info.key)
 
+    def _order(self, item: Pending) -> OrderKey:
+        return item.order or self._key(item.info)
+
     def _place(self, item: Pending) -> QueueKey:
-        return self._queue_key(item.info.local_queue, item.order if item.order is not None else self._key(item.info))
+        return self._queue_key(item.info.local_queue, self._order(item))
 
     def _queue_key(self, local_queue: ObjectKey, order: OrderKey) -> QueueKey:
         is_kept = self._keeps_preemptors and not order[0]

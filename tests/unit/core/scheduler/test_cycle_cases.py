@@ -258,7 +258,7 @@ def test_a_stopped_local_queue_leaves() -> None:
     world.queue("cq", "f:4")
     world.workload("w", "cq", "1")
     world.local("cq", "cq", stop="Hold")
-    assert world.engine.pending("cq") == []
+    assert world.engine.waiting("cq") == []
     assert world.engine.admissibility(world.workloads["w"]).blocked == ("Suspended", "LocalQueue cq is inactive")
     world.local("cq", "cq")
     assert "w" in admits(world.cycle())
