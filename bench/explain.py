@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What one explanation costs beside many Workloads that wait, and how that grows.
+"""What one explanation costs beside many Workloads that wait, or one request for their places, and how that grows.
 
     explain.py [--json FILE]
 
 The world is that of *pending* in `core.py`: ClusterQueues in cohorts that lend everything, all quota held, and Workloads of three shapes that
-wait. Asked is the engine alone, for the first, the middle and the last of one queue, and for the queue itself. CPU milliseconds, the
-median of some rounds. One line of JSON at the end: `explain_<pending>_<queues>q_{first,middle,last,queue}_ms`.
+wait. Asked is the engine alone, for the first, the middle and the last of one queue, and for the queue itself; and the visibility API without its
+sockets, for the thousand that it tells by default, and for all. CPU milliseconds, the median of some rounds. One line of JSON at the end:
+`explain_<pending>_<queues>q_{first,middle,last,queue,places,all_places}_ms`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from core import NAMESPACE, START, Play, new_engine, new_workload
 from report import close, tell
 
 from pykueue.api.instant import Instant
+from pykueue.cli.visibility import visibility_resources
 
 ROUNDS = 7
 
@@ -53,12 +55,17 @@ def cpu_ms(ask: Callable[[], object]) -> float:
 def measure(n_pending: int, queues: int) -> dict[str, float]:
     play = crowd(n_pending, queues)
     explainer = play.engine.explainer(play.now)
-    waiting = play.engine.pending("cq-0-0")
+    waiting = [info.key for info in play.engine.waiting("cq-0-0") or ()]
     label = f"explain_{n_pending // 1000}k_{queues}q"
     asked = {"first": waiting[0], "middle": waiting[len(waiting) // 2], "last": waiting[-1]}
     assert all(key.namespace == NAMESPACE for key in waiting)
     found = {f"{label}_{name}_ms": cpu_ms(lambda key=key: explainer.workload(key)) for name, key in asked.items()}
-    return found | {f"{label}_queue_ms": cpu_ms(lambda: explainer.cluster_queue("cq-0-0"))}
+    places = visibility_resources(play.engine)[0].computed[0].answer
+    return found | {
+        f"{label}_queue_ms": cpu_ms(lambda: explainer.cluster_queue("cq-0-0")),
+        f"{label}_places_ms": cpu_ms(lambda: places("", "cq-0-0", {})),
+        f"{label}_all_places_ms": cpu_ms(lambda: places("", "cq-0-0", {"limit": "100000"})),
+    }
 
 
 def main() -> int:
@@ -66,7 +73,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     figures: dict[str, float] = {}
-    for n_pending, queues in ((1_000, 1), (10_000, 1), (10_000, 100), (50_000, 1)):
+    for n_pending, queues in ((1_000, 1), (10_000, 1), (10_000, 100), (50_000, 1), (100_000, 1)):
         part = measure(n_pending, queues)
         figures |= part
         tell(part)

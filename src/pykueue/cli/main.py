@@ -62,7 +62,8 @@ def up(**options: Any) -> None:
     "--feature-gates", default="", metavar="A=true,B=false", help="Feature gates, if the configuration names none."
 )
 @click.option("--webhook-url", default="", metavar="URL",
-              help="Register webhooks under this URL and not by Service: for a manager that runs outside the cluster.")  # fmt: skip
+              help="Register webhooks under this URL and not by Service, and the visibility API under its host: for a manager that "
+                   "runs outside the cluster.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="Log more; twice for debug.")
 def manager(**options: Any) -> None:
     """Run the manager against a Kubernetes API server."""
@@ -74,12 +75,12 @@ def manager(**options: Any) -> None:
 @cli.command()
 @click.option("--namespace", default="kueue-system", show_default=True, help="Namespace of the manager.")
 @click.option("--image", default="pykueue:latest", show_default=True, help="Image of the Deployment.")
-@click.option("--only", type=click.Choice(["crds", "rbac", "webhooks", "deployment"]), multiple=True,
+@click.option("--only", type=click.Choice(["crds", "rbac", "webhooks", "visibility", "deployment"]), multiple=True,
               help="Print a part only; may be repeated.")  # fmt: skip
 @click.option("--lean-workload-schema", is_flag=True,
               help="Let the API server keep the pod templates of Workloads without checking them: cheaper writes.")  # fmt: skip
 def manifests(namespace: str, image: str, only: tuple[str, ...], lean_workload_schema: bool) -> None:
-    """Print what a cluster needs: CRDs, RBAC, webhook configurations, Deployment."""
+    """Print what a cluster needs: CRDs, RBAC, webhook configurations, APIServices, Deployment."""
     import yaml
 
     from pykueue.cli.manifests import manifests as build

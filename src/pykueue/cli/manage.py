@@ -26,21 +26,28 @@ from pykueue import __version__
 from pykueue.api.configuration import Configuration, dump_effective, unsupported
 from pykueue.api.configuration.types import LeaderElection
 from pykueue.api.conversion import convert
-from pykueue.api.errors import ConfigError
+from pykueue.api.errors import ConfigError, PykueueError
+from pykueue.apiserver.extension import ExtensionApi
+from pykueue.apiserver.http import extension_application
 from pykueue.cli import logs
+from pykueue.cli.manifests import api_services, visibility_service
+from pykueue.cli.visibility import TITLE, access_of, visibility_resources
 from pykueue.cli.webhook_manifests import webhook_configurations
 from pykueue.cli.wiring import CACHED_KINDS, WEBHOOK_CONFIGURATION, Product, assemble, read_configuration
 from pykueue.client.http import HttpTransport, user_agent
 from pykueue.client.kubeconfig import is_in_cluster, load_access
-from pykueue.core.features import without_effect
+from pykueue.core.features import Gate, without_effect
 from pykueue.ports.transport import Transport
 from pykueue.runtime.admission import WebhookSet
 from pykueue.runtime.certificates import CONVERTED, CertificateRotator, make_pair
 from pykueue.runtime.clock import SystemClock
+from pykueue.runtime.extension_server import ExtensionAuth, ExtensionServer
+from pykueue.runtime.front_proxy import FrontProxySource
 from pykueue.runtime.kueue_metrics import FOLLOWER, MeteredEngine
 from pykueue.runtime.lease import LeaseElector, LeaseSettings
 from pykueue.runtime.manager import Manager, ManagerOptions
-from pykueue.runtime.registration import own_account, register_by_url
+from pykueue.runtime.registration import own_account, register_by_host, register_by_url, withdraw_by_host
+from pykueue.runtime.reviews import Reviews
 from pykueue.runtime.scrape_auth import ScrapeAuthorizer
 from pykueue.runtime.serving import Server, is_loopback, metrics, parse_address, probes
 from pykueue.runtime.tls import CertificateFiles, apply_options
@@ -48,7 +55,7 @@ from pykueue.runtime.webhook_server import webhook_application
 
 _log = logging.getLogger(__name__)
 _FIELD_MANAGER = "kueue"
-_METRICS_CERTIFICATES = Path("/etc/kueue/metrics/certs")
+_METRICS_CERTIFICATES, _VISIBILITY_CERTIFICATES = Path("/etc/kueue/metrics/certs"), Path("/visibility")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class _Process:
         self._clock = SystemClock()
         self._in_cluster = is_in_cluster()
         self._webhooks_ready = False
+        self._reviews = Reviews(transport, self._clock)
         self._rotator: CertificateRotator | None = None
         self._metered = MeteredEngine(product.controller, config, product.features, self._role, build_labels())
         self._manager = Manager(
@@ -118,6 +126,7 @@ class _Process:
         synced = asyncio.create_task(self._manager.wait_until_synced())
         await asyncio.wait((running, synced), return_when=asyncio.FIRST_COMPLETED)
         if synced.done():
+            await self._serve_visibility()
             await self._serve_webhooks(context)
             _log.info("ready")
         else:
@@ -163,14 +172,54 @@ class _Process:
         if not self._in_cluster and is_loopback(address[0]):
             await self._start(Server(metrics(registry), *address))
             return
-        authorizer = ScrapeAuthorizer(self._transport, self._clock)
-        app = metrics(registry, (authorizer.middleware,))
-        await self._start(Server(app, *address, self._metrics_context()))
+        app = metrics(registry, (ScrapeAuthorizer(self._reviews).middleware,))
+        await self._start(Server(app, *address, self._own_context(_METRICS_CERTIFICATES)))
 
-    def _metrics_context(self) -> ssl.SSLContext:
+    async def _serve_visibility(self) -> None:
+        """The visibility API, from this replica's own queues: so not before they are filled."""
+        if not self._product.features[Gate.VISIBILITY_ON_DEMAND]:
+            return
+        source = FrontProxySource(self._transport, self._clock)
+        auth = ExtensionAuth(self._reviews, source, access_of)
+        app = extension_application(
+            ExtensionApi(visibility_resources(self._product.engine), title=TITLE), (auth.middleware,)
+        )
+        wanted = self._config.visibility_server
+        address = (wanted.bind_address or self._default_host(), wanted.bind_port)
+        server = ExtensionServer(app, address, lambda: self._own_context(_VISIBILITY_CERTIFICATES), source)
+        await self._start(server)
+        watching = asyncio.create_task(server.watch())
+        self._stack.callback(watching.cancel)
+        if self._webhook_url:
+            await self._register_visibility(server.port)
+
+    async def _register_visibility(self, port: int) -> None:
+        """Lead the API server to this machine, and no more when this manager ends."""
+        host = urlsplit(self._webhook_url).hostname or ""
+        if ":" in host:
+            _log.warning("the visibility API is not registered: a Service cannot lead to the IPv6 address %s", host)
+            return
+        namespace = self._config.namespace
+        objects = (visibility_service(namespace), api_services(namespace), host, port)
+        await register_by_host(self._transport, *objects)
+
+        async def withdraw() -> None:
+            try:
+                await withdraw_by_host(self._transport, *objects)
+            except PykueueError as error:
+                _log.warning("the visibility API stays registered and leads nowhere: %s", error)
+
+        self._stack.push_async_callback(withdraw)
+
+    def _default_host(self) -> str:
+        """All interfaces in a pod, behind its Service; outside of a cluster this machine alone."""
+        return "0.0.0.0" if self._in_cluster else "127.0.0.1"  # noqa: S104 - in a pod
+
+    def _own_context(self, folder: Path) -> ssl.SSLContext:
+        """TLS of a server whose certificate nobody verifies: made here, or from the files of a folder."""
         if not self._config.internal_cert_management.enable:
-            return self._from_files(_METRICS_CERTIFICATES)
-        # Nobody is told of its authority, as with Kueue: scrapers do not verify it, the token is what counts.
+            return self._from_files(folder)
+        # Nobody is told of its authority, as with Kueue: the token is what counts, or the certificate of the caller.
         context = make_pair((socket.gethostname(), "localhost"), self._clock.now()).server_context()
         apply_options(context, self._config.tls)
         return context
@@ -181,7 +230,7 @@ class _Process:
         self._stack.callback(watching.cancel)
         return files.context
 
-    async def _start(self, server: Server) -> None:
+    async def _start(self, server: Server | ExtensionServer) -> None:
         await server.start()
         self._stack.push_async_callback(server.stop)
 
@@ -212,8 +261,7 @@ class _Process:
         )
         server = self._config.webhook
         app = webhook_application([own], convert)
-        host = server.host or ("0.0.0.0" if self._in_cluster else "127.0.0.1")  # noqa: S104 - in a pod, behind its Service
-        await self._start(Server(app, host, server.port, context))
+        await self._start(Server(app, server.host or self._default_host(), server.port, context))
         if self._webhook_url:
             await self._register()
         self._webhooks_ready = True

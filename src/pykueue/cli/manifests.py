@@ -13,10 +13,13 @@ from typing import Any
 import msgspec
 
 from pykueue.api.configuration.frameworks import FRAMEWORKS
+from pykueue.api.kinds import VISIBILITY_GROUP
 from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion, with_lean_templates
 from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac, service_account
+from pykueue.cli.visibility import VERSIONS
 from pykueue.cli.webhook_manifests import SERVICE, webhook_configurations
 
+VISIBILITY_SERVICE = "kueue-visibility-server"
 _MANAGER = "kueue-controller-manager"
 _CONFIG_MAP, _CONFIG_KEY = "kueue-manager-config", "controller_manager_config.yaml"
 _SECRET = "kueue-webhook-server-cert"  # noqa: S105 - the name of a Secret
@@ -36,7 +39,7 @@ def manifests(
     Args:
         namespace: of the manager.
         image: of the Deployment.
-        only: parts to give: `crds`, `rbac`, `webhooks`, `deployment`; empty for all.
+        only: parts to give: `crds`, `rbac`, `webhooks`, `visibility`, `deployment`; empty for all.
         is_lean: the API server keeps the pod templates of Workloads as they come, instead of checking them by a schema.
 
     Raises:
@@ -46,6 +49,7 @@ def manifests(
         "crds": crds(namespace, is_lean=is_lean),
         "rbac": rbac(namespace),
         "deployment": deployment(namespace, image),
+        "visibility": [visibility_service(namespace), *api_services(namespace)],
         "webhooks": webhook_configurations(namespace, service_account(namespace)),
     }
     unknown = sorted(set(only) - set(parts))
@@ -71,6 +75,34 @@ def crds(namespace: str, *, is_lean: bool = False) -> list[dict[str, Any]]:
         chosen = with_lean_templates(crd) if is_lean and kind == "Workload" else crd
         found.append(with_conversion(chosen, service) if kind in CONVERTED_KINDS else chosen)
     return found
+
+
+def visibility_service(namespace: str) -> dict[str, Any]:
+    """The Service by which the API server finds the visibility API of a manager in this namespace."""
+    return _service(VISIBILITY_SERVICE, namespace, {"name": "https", "port": 443, "targetPort": "visibility"})
+
+
+def api_services(namespace: str) -> list[dict[str, Any]]:
+    """What makes the visibility API a part of the cluster's API.
+
+    Nobody verifies the certificate that it is served with, as in Kueue: every replica makes its own.
+    """
+    return [
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": _metadata(f"{version}.{VISIBILITY_GROUP}"),
+            "spec": {
+                "group": VISIBILITY_GROUP,
+                "version": version,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "insecureSkipTLSVerify": True,
+                "service": {"name": VISIBILITY_SERVICE, "namespace": namespace, "port": 443},
+            },
+        }
+        for version in VERSIONS
+    ]
 
 
 def deployment(namespace: str, image: str) -> list[dict[str, Any]]:
@@ -114,6 +146,7 @@ def _pod(image: str) -> dict[str, Any]:
         "ports": [
             {"name": "health", "containerPort": 8081, "protocol": "TCP"},
             {"name": "metrics", "containerPort": 8443, "protocol": "TCP"},
+            {"name": "visibility", "containerPort": 8082, "protocol": "TCP"},
             {"name": "webhook-server", "containerPort": 9443, "protocol": "TCP"},
         ],
         "livenessProbe": {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pykueue.api.constants import SERVICE_ACCOUNT_PREFIX
-from pykueue.api.kinds import KUEUE_GROUP
+from pykueue.api.kinds import KUEUE_GROUP, VISIBILITY_GROUP
 from pykueue.api.schema import CONVERTED_KINDS, crd
 from pykueue.cli.webhook_manifests import MUTATING, VALIDATING
 
@@ -122,8 +122,15 @@ def rbac(namespace: str) -> list[dict[str, Any]]:
         _role("metrics-auth-role", review),
         _binding("metrics-auth-rolebinding", "metrics-auth-role", subject),
         _role("metrics-reader", [scrape]),
+        _auth_reader(subject),
         *_people(),
     ]
+
+
+def _auth_reader(subject: Mapping[str, str]) -> dict[str, Any]:
+    """Reading which front proxy to trust, by a role that every cluster has."""
+    binding = _binding("visibility-server-auth-reader", "", subject, namespace="kube-system")
+    return {**binding, "roleRef": {**binding["roleRef"], "name": "extension-apiserver-authentication-reader"}}
 
 
 def _own_objects() -> list[dict[str, Any]]:
@@ -150,6 +157,12 @@ def _people() -> list[dict[str, Any]]:
         roles += _editor_and_viewer(name, KUEUE_GROUP, plural, _ADMIN, {**_ADMIN, **_TO_ADMIN}, status=status)
     for name, plural in (("localqueue", "localqueues"), ("workload", "workloads")):
         roles += _editor_and_viewer(name, KUEUE_GROUP, plural, _ADMIN, {**_ADMIN, **_USER, **_TO_ALL})
+    for name, plural, labels in (
+        ("cq", "clusterqueues", {**_ADMIN, **_TO_ALL}),
+        ("lq", "localqueues", {**_ADMIN, **_USER, **_TO_ALL}),
+    ):
+        rule = _rule(VISIBILITY_GROUP, [f"{plural}/pendingworkloads"], _READ)
+        roles.append(_role(f"pending-workloads-{name}-viewer-role", [rule], labels=labels))
     everyone = {**_ADMIN, **_USER}
     for name, group, plural in (
         ("job", "batch", "jobs"),

@@ -16,13 +16,16 @@ import msgspec
 from pykueue.api.kinds import VISIBILITY_GROUP, Kind
 from pykueue.api.objects import ObjectKey
 from pykueue.api.schema.visibility import QUEUE, SUMMARY
+from pykueue.apiserver.messages import parse_target
 from pykueue.apiserver.resources import Computed, Resource
 from pykueue.apiserver.schema.types import Schema, from_crd
 from pykueue.core.engine import AdmissionEngine
+from pykueue.runtime.reviews import Access
 from pykueue.views.pending_workloads import Slice, of_cluster_queue, of_local_queue
 
 TITLE = "Kueue visibility-server"
 VERSIONS = ("v1beta2", "v1beta1")
+_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _PARAMETERS = (("limit", "integer"), ("offset", "integer"))
 _encode = msgspec.json.Encoder().encode
 
@@ -33,8 +36,22 @@ def visibility_resources(engine: AdmissionEngine) -> list[Resource]:
     return [
         resource
         for version in VERSIONS
-        for resource in (_cluster_queues(engine, version, queue, summary), _local_queues(engine, version, queue, summary))
+        for resource in (
+            _cluster_queues(engine, version, queue, summary),
+            _local_queues(engine, version, queue, summary),
+        )
     ]
+
+
+def access_of(method: str, path: str) -> Access:
+    """What a request wants to do, for authorization."""
+    target = parse_target(path)
+    if target is None:
+        return Access(method.lower(), path)
+    return Access(
+        _VERBS.get(method, method.lower()), "", target.group, target.version, target.plural, target.subresource,
+        target.namespace, target.name,
+    )  # fmt: skip
 
 
 def _cluster_queues(engine: AdmissionEngine, version: str, queue: Schema, summary: Schema) -> Resource:

@@ -1,4 +1,7 @@
-"""Webhooks under a URL, for a manager that runs outside of the cluster: told to the API server in place of the shipped Services.
+"""Webhooks under a URL, and the visibility API under a host: for a manager that runs outside of the cluster, in place of the shipped Services.
+
+An APIService can only lead to a Service, so its Service becomes an alias of the host (ExternalName). An API group that does not answer keeps
+namespaces from being deleted: so a manager that ends takes its registration back, while webhooks stay.
 
 What is there already, from `pykueue manifests` or from a manager that ran elsewhere, is redirected: the API server wants a Service or a
 URL and refuses both. The last manager that registered itself is the one that is called.
@@ -12,8 +15,16 @@ from typing import Any
 
 from pykueue.api.constants import SERVICE_ACCOUNT_PREFIX
 from pykueue.api.errors import AlreadyExists, NotFound
-from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION, KUEUE_GROUP, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Kind
-from pykueue.api.objects import Obj, get_path
+from pykueue.api.kinds import (
+    API_SERVICE,
+    CUSTOM_RESOURCE_DEFINITION,
+    KUEUE_GROUP,
+    MUTATING_WEBHOOKS,
+    SERVICE,
+    VALIDATING_WEBHOOKS,
+    Kind,
+)
+from pykueue.api.objects import Obj, get_path, name, namespace
 from pykueue.ports.transport import ApiRequest, Transport
 
 _MERGE = "application/merge-patch+json"
@@ -50,30 +61,64 @@ async def register_by_url(
         PykueueError: the API server refuses.
     """
     for configuration in configurations:
-        await _have(transport, at_url(configuration, url, ca_bundle))
+        kind = next(k for k in (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS) if k.kind == configuration["kind"])
+        body = at_url(configuration, url, ca_bundle)
+        await _have(transport, kind, body, {"webhooks": body["webhooks"]})
     for plural in converted:
-        name = f"{plural}.{KUEUE_GROUP}"
+        definition = f"{plural}.{KUEUE_GROUP}"
         try:
-            present = await transport.request(ApiRequest("GET", CUSTOM_RESOURCE_DEFINITION.path(name=name)))
+            present = await transport.request(ApiRequest("GET", CUSTOM_RESOURCE_DEFINITION.path(name=definition)))
         except NotFound:
             continue
         if get_path(present, "spec", "conversion", "strategy") == "Webhook":
             client = {**_client(url, "/convert", ca_bundle), "service": None}
             webhook = {"webhook": {"clientConfig": client}}
-            await _merge(transport, CUSTOM_RESOURCE_DEFINITION, name, {"spec": {"conversion": webhook}})
+            await _merge(transport, CUSTOM_RESOURCE_DEFINITION, definition, {"spec": {"conversion": webhook}})
 
 
-async def _have(transport: Transport, configuration: Obj) -> None:
-    """Redirect a webhook configuration, or make it; several managers may do so at the same time."""
-    kind = next(k for k in (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS) if k.kind == configuration["kind"])
-    name, webhooks = configuration["metadata"]["name"], {"webhooks": configuration["webhooks"]}
+async def register_by_host(
+    transport: Transport, service: Obj, api_services: Sequence[Obj], host: str, port: int
+) -> None:
+    """Have the API server pass an API group on to a host.
+
+    Args:
+        transport: the API server.
+        service: the generated Service that the others lead to.
+        api_services: the generated APIServices.
+        host: a name, or an address of IPv4.
+        port: where it is served there.
+
+    Raises:
+        PykueueError: the API server refuses.
+    """
+    alias: dict[str, Any] = {"type": "ExternalName", "externalName": host}
+    body = {**service, "spec": alias}
+    await _have(transport, SERVICE, body, {"spec": {**alias, "selector": None, "ports": None}})
+    for api_service in api_services:
+        spec = api_service["spec"]
+        body = {**api_service, "spec": {**spec, "service": {**spec["service"], "port": port}}}
+        await _have(transport, API_SERVICE, body, {"spec": body["spec"]})
+
+
+async def withdraw_by_host(
+    transport: Transport, service: Obj, api_services: Sequence[Obj], host: str, port: int
+) -> None:
+    """Undo `register_by_host`, as far as it still leads to this host and port.
+
+    Raises:
+        PykueueError: the API server refuses.
+    """
     try:
-        await _merge(transport, kind, name, webhooks)
+        found = await transport.request(ApiRequest("GET", SERVICE.path(namespace(service), name(service))))
+        if get_path(found, "spec", "externalName") != host:
+            return
+        for api_service in api_services:
+            path = API_SERVICE.path(name=name(api_service))
+            leads_to = await transport.request(ApiRequest("GET", path))
+            if get_path(leads_to, "spec", "service", "port") == port:
+                await transport.request(ApiRequest("DELETE", path))
     except NotFound:
-        try:
-            await transport.request(ApiRequest("POST", kind.path(), body=configuration))
-        except AlreadyExists:
-            await _merge(transport, kind, name, webhooks)
+        return
 
 
 async def own_account(transport: Transport) -> str:
@@ -93,5 +138,16 @@ def _client(url: str, path: str, ca_bundle: bytes) -> dict[str, Any]:
     return {"url": url.rstrip("/") + path, "caBundle": base64.b64encode(ca_bundle).decode()}
 
 
-async def _merge(transport: Transport, kind: Kind, name: str, body: Obj) -> None:
-    await transport.request(ApiRequest("PATCH", kind.path(name=name), {"fieldManager": "kueue"}, dict(body), _MERGE))
+async def _have(transport: Transport, kind: Kind, body: Obj, changes: Obj) -> None:
+    """Change an object, or make it if it is not there; several managers may do so at the same time."""
+    try:
+        await _merge(transport, kind, name(body), changes, namespace(body))
+    except NotFound:
+        try:
+            await transport.request(ApiRequest("POST", kind.path(namespace(body)), body=body))
+        except AlreadyExists:
+            await _merge(transport, kind, name(body), changes, namespace(body))
+
+
+async def _merge(transport: Transport, kind: Kind, of: str, body: Obj, where: str = "") -> None:
+    await transport.request(ApiRequest("PATCH", kind.path(where, of), {"fieldManager": "kueue"}, dict(body), _MERGE))

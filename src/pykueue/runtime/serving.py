@@ -93,6 +93,7 @@ class Server:
         """Prepare; `start` opens the socket. Port 0 is any free one."""
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
         self._host, self._port, self._tls = host, port, tls
+        self._site: web.TCPSite | None = None
         self.port = 0
         """Where it listens, once started."""
 
@@ -103,13 +104,30 @@ class Server:
             AddressError: the address is not to be had.
         """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls)
         try:
-            await site.start()
-        except OSError as error:
+            await self._open(self._port)
+        except AddressError:
             await self._runner.cleanup()
-            raise AddressError(f"{self._host}:{self._port}", [f"cannot listen: {error.strerror}"]) from error
+            raise
         self.port = self._runner.addresses[0][1]
+
+    async def reopen(self, tls: ssl.SSLContext) -> None:
+        """Listen with another context from now on; connections that are open stay.
+
+        Raises:
+            AddressError: somebody else took the address meanwhile.
+        """
+        assert self._site is not None
+        await self._site.stop()
+        self._tls = tls
+        await self._open(self.port)
+
+    async def _open(self, port: int) -> None:
+        self._site = web.TCPSite(self._runner, self._host, port, ssl_context=self._tls)
+        try:
+            await self._site.start()
+        except OSError as error:
+            raise AddressError(f"{self._host}:{port}", [f"cannot listen: {error.strerror}"]) from error
 
     async def stop(self) -> None:
         """Close the socket."""

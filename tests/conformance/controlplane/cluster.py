@@ -41,6 +41,7 @@ from pykueue.api.schema import leaderworkerset_crd
 HERE = Path(__file__).resolve().parent
 TOKEN = "admintoken"
 MANAGER_TOKEN, MANAGER_ACCOUNT = "managertoken", "system:serviceaccount:kueue-system:kueue-controller-manager"
+FRONT_PROXY = "front-proxy-client"
 PARTS = ("kwok", "lws-controller", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
 
 
@@ -59,6 +60,14 @@ class Pki:
         """Write `<stem>.crt` and `<stem>.key` for 127.0.0.1 and the names of the API service."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        certificate = self._build(subject, key.public_key(), ca=False)
+        self._write(f"{stem}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+        self.write_key(f"{stem}.key", key)
+
+    def client(self, stem: str, name: str) -> None:
+        """Write `<stem>.crt` and `<stem>.key` for a client of this name."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._build(subject, key.public_key(), ca=False)
         self._write(f"{stem}.crt", certificate.public_bytes(serialization.Encoding.PEM))
         self.write_key(f"{stem}.key", key)
@@ -123,6 +132,7 @@ class ControlPlane:
     def _credentials(self) -> None:
         pki = Pki(self.pki)
         pki.serving("apiserver")
+        Pki(self.pki / "front-proxy").client("client", FRONT_PROXY)
         (self.pki / "lws").mkdir(exist_ok=True)
         pki.serving("lws/tls")
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -164,6 +174,11 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc", f"--token-auth-file={self.pki}/tokens.csv",
             "--authorization-mode=RBAC", "--allow-privileged=true", "--service-cluster-ip-range=10.96.0.0/16",
             "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
+            f"--requestheader-client-ca-file={self.pki}/front-proxy/ca.crt",
+            f"--requestheader-allowed-names={FRONT_PROXY}", "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={self.pki}/front-proxy/client.crt",
+            f"--proxy-client-key-file={self.pki}/front-proxy/client.key",
             "--max-requests-inflight=3000", "--max-mutating-requests-inflight=1500",
         )  # fmt: skip
 

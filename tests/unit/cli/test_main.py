@@ -176,6 +176,8 @@ def test_manager_without_a_cluster(tmp_path: Path) -> None:
 
 def test_parts_of_the_manifests() -> None:
     """`--only` prints that part; parts together are the whole, but for the namespace."""
-    parts = [run("manifests", "--only", part).stdout for part in ("crds", "rbac", "webhooks", "deployment")]
+    parts = [
+        run("manifests", "--only", part).stdout for part in ("crds", "rbac", "webhooks", "visibility", "deployment")
+    ]
     assert all(parts)
     assert sum(p.count("\nkind: ") for p in parts) == run("manifests").stdout.count("\nkind: ") - 1

@@ -27,6 +27,8 @@ def test_namespaced_objects_are_in_the_managers_namespace():
     namespaced = {"ConfigMap", "Secret", "Service", "Deployment", "ServiceAccount", "Role", "RoleBinding"}
     for obj in ALL:
         want = "queueing" if obj["kind"] in namespaced else None
+        if obj["metadata"]["name"] == "kueue-visibility-server-auth-reader":
+            want = "kube-system"  # where the role is that every cluster has
         assert obj["metadata"].get("namespace") == want, obj["metadata"]["name"]
     assert of_kind("Namespace").keys() == {"queueing"}
 
@@ -130,7 +132,8 @@ def test_the_shipped_configuration_is_valid_and_has_full_effect():
 
 def test_bindings_refer_to_roles_that_are_there():
     """No binding dangles, and all are for the manager's account."""
-    roles = {"Role": of_kind("Role"), "ClusterRole": of_kind("ClusterRole")}
+    every_cluster_has = {"extension-apiserver-authentication-reader"}
+    roles = {"Role": of_kind("Role").keys() | every_cluster_has, "ClusterRole": of_kind("ClusterRole").keys()}
     for binding in [*of_kind("RoleBinding").values(), *of_kind("ClusterRoleBinding").values()]:
         assert binding["roleRef"]["name"] in roles[binding["roleRef"]["kind"]]
         assert binding["subjects"][0]["name"] in of_kind("ServiceAccount")
@@ -154,6 +157,14 @@ def test_secrets_are_read_in_the_managers_namespace_only():
             {"batch-admin", "batch-user", "aggregate-to-view", "aggregate-to-edit", "aggregate-to-admin"},
         ),
         ("kueue-leaderworkerset-editor-role", {"batch-admin", "batch-user"}),
+        (
+            "kueue-pending-workloads-cq-viewer-role",
+            {"batch-admin", "aggregate-to-view", "aggregate-to-edit", "aggregate-to-admin"},
+        ),
+        (
+            "kueue-pending-workloads-lq-viewer-role",
+            {"batch-admin", "batch-user", "aggregate-to-view", "aggregate-to-edit", "aggregate-to-admin"},
+        ),
     ],
 )
 def test_people_get_roles_by_aggregation(role, labels):
@@ -168,11 +179,27 @@ def test_cohorts_have_no_status_rule():
     assert [rule["resources"] for rule in rules] == [["cohorts"]]
 
 
+def test_the_visibility_api_is_led_to_the_managers_port():
+    """Both versions by one Service, whose port the Deployment names."""
+    [service] = [s for name, s in of_kind("Service").items() if name == "kueue-visibility-server"]
+    assert service["spec"]["ports"] == [{"name": "https", "port": 443, "targetPort": "visibility", "protocol": "TCP"}]
+    [container] = of_kind("Deployment")["kueue-controller-manager"]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "visibility", "containerPort": 8082, "protocol": "TCP"} in container["ports"]
+    assert {name: api_service["spec"] for name, api_service in of_kind("APIService").items()} == {
+        f"{version}.visibility.kueue.x-k8s.io": {
+            "group": "visibility.kueue.x-k8s.io", "version": version, "groupPriorityMinimum": 100, "versionPriority": 100,
+            "insecureSkipTLSVerify": True,
+            "service": {"name": "kueue-visibility-server", "namespace": "queueing", "port": 443},
+        }
+        for version in ("v1beta1", "v1beta2")
+    }  # fmt: skip
+
+
 def test_a_part_can_be_had_alone():
     """Without the namespace, which belongs to the whole."""
     only = manifests(only=["webhooks"])
     assert {o["kind"] for o in only} == {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
-    with pytest.raises(ValueError, match="no such part: x; parts are crds, rbac, deployment, webhooks"):
+    with pytest.raises(ValueError, match="no such part: x; parts are crds, rbac, deployment, visibility, webhooks"):
         manifests(only=["x"])
 
 

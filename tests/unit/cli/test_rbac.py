@@ -72,4 +72,5 @@ def test_the_roles_are_the_managers() -> None:
         if o["kind"].endswith("Binding")
     }
     names = ("manager-role", "leader-election-role", "manager-secrets-role", "metrics-auth-role")
-    assert bound == {f"kueue-{name}": [(SERVICE_ACCOUNT, "queueing")] for name in names}
+    roles = (*(f"kueue-{name}" for name in names), "extension-apiserver-authentication-reader")
+    assert bound == {role: [(SERVICE_ACCOUNT, "queueing")] for role in roles}

@@ -7,13 +7,19 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pykueue.api.kinds import CUSTOM_RESOURCE_DEFINITION
+import pytest
+
+from pykueue.api.kinds import API_SERVICE, CUSTOM_RESOURCE_DEFINITION
+from pykueue.api.kinds import SERVICE as SERVICE_KIND
 from pykueue.api.schema import all_crds, with_conversion
+from pykueue.apiserver.builtins.table import builtin_resources
+from pykueue.apiserver.resources import Resource
 from pykueue.apiserver.server import EmbeddedApiServer
+from pykueue.cli.manifests import api_services, visibility_service
 from pykueue.cli.webhook_manifests import webhook_configurations
 from pykueue.ports.transport import ApiRequest, Transport, WatchLine
 from pykueue.runtime.certificates import CONVERTED
-from pykueue.runtime.registration import at_url, own_account, register_by_url
+from pykueue.runtime.registration import at_url, own_account, register_by_host, register_by_url, withdraw_by_host
 
 URL = "https://127.0.0.1:9443/"
 BUNDLE = base64.b64encode(b"PEM").decode()
@@ -135,5 +141,40 @@ def test_an_account_is_ours_alone_if_it_is_a_service_account() -> None:
                 return {"status": {"userInfo": {"username": "system:serviceaccount:ns:manager"}}}
 
         assert await own_account(Answer()) == "system:serviceaccount:ns:manager"  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def with_api_services() -> EmbeddedApiServer:
+    """A server that keeps APIServices, as the embedded cluster does not."""
+    return EmbeddedApiServer([*builtin_resources(), Resource(API_SERVICE)])
+
+
+@pytest.mark.parametrize("is_shipped", [False, True], ids=["nothing is there", "the manifests were applied"])
+def test_an_api_group_leads_to_a_host_until_the_manager_ends(is_shipped: bool) -> None:
+    """The Service becomes an alias; the APIServices keep the rest of what they say, and are gone afterwards."""
+    service, leading = visibility_service("default"), api_services("default")
+
+    async def main() -> None:
+        server = with_api_services()
+        transport = server.transport(user_agent="kubectl")
+        for kind, body in ((SERVICE_KIND, service), *((API_SERVICE, each) for each in leading)) if is_shipped else ():
+            namespace = "default" if kind is SERVICE_KIND else ""
+            await transport.request(ApiRequest("POST", kind.path(namespace), body=body))
+        for _ in range(2):
+            await register_by_host(transport, service, leading, "127.0.0.1", 8082)
+        path = SERVICE_KIND.path("default", "kueue-visibility-server")
+        alias = (await transport.request(ApiRequest("GET", path)))["spec"]
+        assert (alias["type"], alias["externalName"], "selector" in alias) == ("ExternalName", "127.0.0.1", False)
+        listed = (await transport.request(ApiRequest("GET", API_SERVICE.path())))["items"]
+        want = [each["spec"] | {"service": each["spec"]["service"] | {"port": 8082}} for each in leading]
+        assert sorted(map(str, (one["spec"] for one in listed))) == sorted(map(str, want))
+        await withdraw_by_host(transport, service, leading, "10.0.0.1", 8082)
+        await withdraw_by_host(transport, service, leading, "127.0.0.1", 8083)
+        assert len((await transport.request(ApiRequest("GET", API_SERVICE.path())))["items"]) == 2
+        for _ in range(2):
+            await withdraw_by_host(transport, service, leading, "127.0.0.1", 8082)
+        assert (await transport.request(ApiRequest("GET", API_SERVICE.path())))["items"] == []
+        await server.close()
 
     asyncio.run(main())

@@ -9,12 +9,13 @@ from pykueue.api.errors import PykueueError, TransportError
 from pykueue.api.instant import SECOND_US
 from pykueue.ports.transport import ApiRequest
 from pykueue.runtime.clock import ManualClock
+from pykueue.runtime.reviews import Reviews
 from pykueue.runtime.scrape_auth import ScrapeAuthorizer
 
 USER = {"username": "prometheus", "uid": "u1", "groups": ["monitoring"]}
 
 
-class Reviews:
+class KnownUser:
     """An API server that knows one token and what its owner may do."""
 
     def __init__(self) -> None:
@@ -33,12 +34,12 @@ class Reviews:
         return {"status": {"allowed": self.may_read}}
 
 
-def judged(api: Reviews, *steps: tuple[str, int]) -> list[tuple[int, str]]:
+def judged(api: KnownUser, *steps: tuple[str, int]) -> list[tuple[int, str]]:
     """Verdicts for headers, each after so many seconds."""
 
     async def main() -> list[tuple[int, str]]:
         clock = ManualClock()
-        authorizer = ScrapeAuthorizer(api, clock)  # type: ignore[arg-type]
+        authorizer = ScrapeAuthorizer(Reviews(api, clock))  # type: ignore[arg-type]
         verdicts = []
         for header, seconds in steps:
             await clock.advance(seconds * SECOND_US)
@@ -50,7 +51,7 @@ def judged(api: Reviews, *steps: tuple[str, int]) -> list[tuple[int, str]]:
 
 def test_a_token_with_the_right_is_let_through() -> None:
     """The right is asked for the subject that the token belongs to, on the path, and both answers are remembered a minute."""
-    api = Reviews()
+    api = KnownUser()
     assert judged(api, ("Bearer good", 0), ("bearer good", 59)) == [(200, ""), (200, "")]
     assert [request.body["kind"] for request in api.asked] == ["TokenReview", "SubjectAccessReview"]
     assert api.asked[1].body["spec"] == {
@@ -61,7 +62,7 @@ def test_a_token_with_the_right_is_let_through() -> None:
 
 def test_a_right_is_asked_for_again_after_a_minute() -> None:
     """Who lost the right is refused then."""
-    api = Reviews()
+    api = KnownUser()
     assert judged(api, ("Bearer good", 0))[0][0] == 200
     api.may_read = False
     assert judged(api, ("Bearer good", 0), ("Bearer good", 61)) == [
@@ -72,24 +73,24 @@ def test_a_right_is_asked_for_again_after_a_minute() -> None:
 
 def test_without_a_token_nobody_is_asked() -> None:
     """No header, another scheme, an empty token."""
-    api = Reviews()
+    api = KnownUser()
     assert [status for status, _ in judged(api, ("", 0), ("Basic good", 0), ("Bearer ", 0))] == [401, 401, 401]
     assert api.asked == []
 
 
 def test_a_wrong_token_is_unauthorized() -> None:
     """The API server does not know it; its rights are not asked for, and within ten seconds not the token either."""
-    api = Reviews()
+    api = KnownUser()
     assert judged(api, ("Bearer bad", 0), ("Bearer bad", 9)) == [(401, "Unauthorized"), (401, "Unauthorized")]
     assert len(api.asked) == 1
 
 
 def test_a_failure_to_ask_refuses_and_is_forgotten() -> None:
     """The scrape after it is judged anew."""
-    api = Reviews()
+    api = KnownUser()
 
     async def main() -> None:
-        authorizer = ScrapeAuthorizer(api, ManualClock())  # type: ignore[arg-type]
+        authorizer = ScrapeAuthorizer(Reviews(api, ManualClock()))  # type: ignore[arg-type]
         api.failure = TransportError("no route")
         assert (await authorizer.judge("Bearer good", "/metrics"))[0] == 500
         api.failure = None
