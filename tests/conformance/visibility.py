@@ -170,6 +170,9 @@ def check_rights(cluster: Cluster) -> None:
     check("with the shipped role", lambda: '"items":[{' in cluster.raw(OF_CQ, "--as=ann"), want=True)
     check("with the role of one namespace", lambda: '"items":[{' in cluster.raw(OF_LQ, "--as=zoe"), want=True)
     check("and no more", lambda: "is forbidden" in cluster.raw(OF_CQ, "--as=zoe"), want=True)
+    asked = ("can-i", "get", "configmaps/extension-apiserver-authentication", "--namespace=kube-system")
+    account = "--as=system:serviceaccount:kueue-system:kueue-controller-manager"
+    check("the manager's account reads whom to trust", lambda: cluster.kubectl("auth", *asked, account).stdout, "yes\n")
 
 
 def check_direct(cluster: Cluster) -> None:

@@ -201,7 +201,11 @@ class _Process:
             return
         namespace = self._config.namespace
         objects = (visibility_service(namespace), api_services(namespace), host, port)
-        await register_by_host(self._transport, *objects)
+        try:
+            await register_by_host(self._transport, *objects)
+        except PykueueError as error:
+            _log.warning("the visibility API is not registered: %s", error)
+            return
 
         async def withdraw() -> None:
             try:
