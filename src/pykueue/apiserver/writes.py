@@ -298,7 +298,8 @@ def _with_identity(new: Obj, old: Obj) -> Obj:
 
 
 def _from_webhooks(resource: Resource, obj: Obj) -> Obj:
-    """What mutating webhooks made, without fields that the kind does not have."""
+    """What mutating webhooks made, in the request's version, without fields that the kind does not have."""
+    obj = resource.from_storage(obj)
     return resource.decode(obj)[0] if resource.decode is not None else obj
 
 
@@ -309,13 +310,14 @@ def _admission(
     obj: Obj,
     old: Obj | None,
 ) -> AdmissionRequest:
+    """What webhooks are asked: in the version that they know, whatever version the request is in (`matchPolicy: Equivalent`)."""
     return AdmissionRequest(
         operation=Operation.CREATE if old is None else Operation.UPDATE,
-        kind=resource.kind,
+        kind=resource.stored_as,
         namespace=target.namespace,
         name=target.name,
-        obj=obj,
-        old=old,
+        obj=resource.to_storage(obj),
+        old=resource.to_storage(old) if old is not None else None,
         subresource=target.subresource,
         username=request.user.name,
         dry_run=bool(request.query.get("dryRun")),

@@ -87,11 +87,11 @@ class Client:
         return await self.ask("PATCH", kind.path("default", name, subresource), body, content_type, **query)
 
 
-def run(story: Callable[[Client], Awaitable[None]], data_dir: Path | None = None) -> None:
+def run(story: Callable[[Client], Awaitable[None]], data_dir: Path | None = None, **options: Any) -> None:
     """Run a story against an assembled server."""
 
     async def whole() -> None:
-        server = EmbeddedApiServer(data_dir=data_dir)
+        server = EmbeddedApiServer(data_dir=data_dir, **options)
         try:
             await asyncio.wait_for(story(Client(server)), 20)
         finally:
@@ -143,6 +143,55 @@ def test_pods_gated_by_a_webhook_are_born_gated() -> None:
         assert (condition["type"], condition["reason"]) == ("PodScheduled", "SchedulingGated")
 
     run(story)
+
+
+class _Painter(AdmitAll):
+    """Webhooks that know the storage version alone, where a color is a `paint`."""
+
+    def mutate(self, request: AdmissionRequest) -> Obj:
+        """See `AdmissionChain.mutate`."""
+        return {**request.obj, "spec": {"paint": request.obj["spec"]["paint"].upper()}}
+
+    def validate(self, request: AdmissionRequest) -> None:
+        """See `AdmissionChain.validate`."""
+        assert request.kind.version == request.obj["apiVersion"].rpartition("/")[2] == "v2"
+        before = request.old["spec"]["paint"] if request.old is not None else ""
+        if before and before != request.obj["spec"]["paint"]:
+            raise Forbidden("it is painted")
+
+
+def _repaint(obj: Obj, api_version: str) -> Obj:
+    if obj["apiVersion"] == api_version:
+        return obj
+    new, old = ("paint", "color") if api_version.endswith("v2") else ("color", "paint")
+    return {**obj, "apiVersion": api_version, "spec": {new: obj["spec"][old]}}
+
+
+def test_webhooks_see_the_version_that_they_know() -> None:
+    """Whatever version a request is in; what they make of it comes back in that of the request."""
+
+    def version(name: str, field: str) -> dict[str, Any]:
+        spec = {"type": "object", "properties": {field: {"type": "string"}}}
+        schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+        return {"name": name, "served": True, "storage": name == "v2", "schema": schema}
+
+    webhook = {"conversionReviewVersions": ["v1"], "clientConfig": {"service": {"name": "s", "namespace": "n"}}}
+    spec = {
+        **DEFINITION["spec"],
+        "versions": [version("v1", "color"), version("v2", "paint")],
+        "conversion": {"strategy": "Webhook", "webhook": webhook},
+    }
+
+    async def story(client: Client) -> None:
+        await client.ask("POST", CUSTOM_RESOURCE_DEFINITION.path(), {**DEFINITION, "spec": spec})
+        client.server.set_admission(_Painter())
+        made = await client.create(WIDGET, "w", spec={"color": "red"})
+        assert made["spec"] == {"color": "RED"}
+        assert (await client.patch(WIDGET, "w", {"spec": {"color": "Red"}}))["spec"] == {"color": "RED"}
+        with pytest.raises(Forbidden, match="it is painted"):
+            await client.patch(WIDGET, "w", {"spec": {"color": "green"}})
+
+    run(story, converters={"example.com": _repaint})
 
 
 def test_definitions_bring_resources_and_take_them_away() -> None:
