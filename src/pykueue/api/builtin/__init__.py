@@ -48,11 +48,6 @@ def source() -> str:
     return _data().source
 
 
-def group_versions() -> tuple[str, ...]:
-    """The group-versions there are definitions for (`v1`, `apps/v1`, ...), sorted."""
-    return tuple(sorted(_data().members))
-
-
 def definitions() -> Mapping[str, Mapping[str, Any]]:
     """Every definition by its full name, for example `io.k8s.api.core.v1.Pod`."""
     return _data().definitions

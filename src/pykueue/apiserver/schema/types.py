@@ -148,15 +148,6 @@ def builtin_schema(kind: Kind) -> Schema | None:
     return None if name is None else _builtin_graph().node(name)
 
 
-def from_openapi(document: Mapping[str, Any], name: str) -> Schema:
-    """The node graph of one definition of an OpenAPI v3 document.
-
-    Raises:
-        KeyError: the definition, or one that it refers to, is not in the document.
-    """
-    return OpenApiGraph(document["components"]["schemas"]).node(name)
-
-
 def object_meta() -> Schema:
     """The node of `metadata`."""
     return _builtin_graph().node(_OBJECT_META)

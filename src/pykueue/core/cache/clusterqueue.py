@@ -110,10 +110,6 @@ class ClusterQueueState:
         strategy = self.spec.spec.admission_checks_strategy
         return {} if strategy is None else {c.name: c.on_flavors for c in strategy.admission_checks}
 
-    def weighs(self) -> float:
-        """Fair-sharing weight."""
-        return weight_of(self.spec.spec.fair_sharing)
-
 
 class Cache:
     """ClusterQueues and everything that holds quota in them."""
