@@ -61,12 +61,13 @@ _REQUEUED_AT_ONCE = (Reason.PREEMPTED, Reason.NODE_FAILURES, Reason.FLAVOR_MIGRA
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A parent and its variants, the most favorable first."""
+    """A parent and its variants, the most favorable first, in a queue that asks for them."""
 
     obj: Obj
     parent: Workload
     variants: Sequence[Workload]
     queue: ClusterQueue
+    features: Features
 
     @property
     def standing(self) -> Workload | None:
@@ -101,7 +102,7 @@ class ConcurrentAdmissionReconciler:
 
     def reconcile(self, reader: Reader, key: ObjectKey, now: Instant) -> Result:
         """One pass over one parent; nothing for other Workloads."""
-        family = _family(reader, key)
+        family = _family(reader, key, self._features)
         if family is None:
             return DONE
         if family.parent.metadata.labels.get(Label.CONCURRENT_ADMISSION_PARENT) != PARENT:
@@ -109,22 +110,22 @@ class ConcurrentAdmissionReconciler:
             return Result((Patch(WORKLOAD, key, {"metadata": labels}, missing_ok=True),))
         if is_finished(family.parent):
             return Result(_finish(family, now))
-        commands = (*_missing(family, self._features), *_foreign(family), *_out_of_line(family))
+        commands = (*_missing(family), *_foreign(family), *_out_of_line(family))
         if commands:
             return Result(commands)
         for step in (_follow_eviction, _follow_admission, _follow_readiness, _release, _activate):
             if commands := step(family, now):
                 return Result(commands)
-        return _open_gate(family, self._features, now)
+        return _open_gate(family, now)
 
 
 # --- which variants there are ----------------------------------------------------------------------------------------
 
 
-def _missing(family: Family, features: Features) -> tuple[Command, ...]:
+def _missing(family: Family) -> tuple[Command, ...]:
     """Variants that are not there yet, one for each flavor."""
     known = {flavor_of(variant) for variant in family.variants}
-    made = [_make(family, f, features) for f in flavors_of(family.queue) if f not in known]
+    made = [_make(family, f) for f in flavors_of(family.queue) if f not in known]
     return tuple(
         Chain(
             (
@@ -136,12 +137,12 @@ def _missing(family: Family, features: Features) -> tuple[Command, ...]:
     )
 
 
-def _make(family: Family, flavor: str, features: Features) -> dict[str, Any]:
+def _make(family: Family, flavor: str) -> dict[str, Any]:
     parent = family.parent
     owner = next((ref for ref in parent.metadata.owner_references if ref.controller), None)
     kind, version = (owner.kind, owner.api_version) if owner is not None else ("", "")
     group = version.rpartition("/")[0]
-    name = variant_name(parent.name, parent.uid, kind, group, flavor, short=features[Gate.SHORT_WORKLOAD_NAMES])
+    name = variant_name(parent.name, parent.uid, kind, group, flavor, short=family.features[Gate.SHORT_WORKLOAD_NAMES])
     spec = {field: family.obj["spec"][field] for field in _SHARED if field in family.obj["spec"]}
     return {
         "apiVersion": WORKLOAD.api_version,
@@ -284,7 +285,9 @@ def _release(family: Family, now: Instant) -> tuple[Command, ...]:
             evicted.message,
             now,
         )
-        freed = transitions.release_quota(requeued, Reason.PENDING_EVALUATION, evicted.message, now)
+        freed = transitions.release_quota(
+            requeued, transitions.pending_evaluation(family.features), evicted.message, now
+        )
         writes.append(admission_patch(variant, freed, now))
     return tuple(writes)
 
@@ -331,7 +334,7 @@ def _was_put_to_rest(variant: Workload) -> bool:
     return evicted is None or not evicted.reason.startswith(f"{Reason.DEACTIVATED}DueTo")
 
 
-def _open_gate(family: Family, features: Features, now: Instant) -> Result:
+def _open_gate(family: Family, now: Instant) -> Result:
     """Let the first variant that needs it preempt; the next one may only after five minutes."""
     opened = [
         parse_time(gate.last_transition_time)
@@ -345,7 +348,7 @@ def _open_gate(family: Family, features: Features, now: Instant) -> Result:
         if variant.condition(WorkloadCondition.QUOTA_RESERVED) is None:
             return DONE
         blocked = variant.is_true(WorkloadCondition.BLOCKED_ON_PREEMPTION_GATES)
-        if not blocked or not has_closed_gate(variant, features):
+        if not blocked or not has_closed_gate(variant, family.features):
             continue
         left_us = max(opened) + GATE_INTERVAL_US - now if opened else 0
         if left_us > 0:
@@ -362,7 +365,7 @@ def _open_gate(family: Family, features: Features, now: Instant) -> Result:
 # --- who belongs together --------------------------------------------------------------------------------------------
 
 
-def _family(reader: Reader, key: ObjectKey) -> Family | None:
+def _family(reader: Reader, key: ObjectKey, features: Features) -> Family | None:
     obj = reader.get(WORKLOAD, key.namespace, key.name)
     if obj is None or objects.is_deleting(obj):
         return None
@@ -377,7 +380,7 @@ def _family(reader: Reader, key: ObjectKey) -> Family | None:
         return None
     variants = [reader.typed(Workload, each) for each in reader.by_index(WORKLOAD, _BY_PARENT, parent.uid)]
     ranked = sorted(variants, key=lambda variant: (rank(queue, flavor_of(variant)), variant.name))
-    return Family(obj, parent, ranked, queue)
+    return Family(obj, parent, ranked, queue, features)
 
 
 def _stands(variant: Workload) -> bool:

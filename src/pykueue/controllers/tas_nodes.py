@@ -20,7 +20,7 @@ from pykueue.api import objects
 from pykueue.api.commands import Apply, Chain, Command, Emit
 from pykueue.api.constants import Label, Reason, WorkloadCondition
 from pykueue.api.conversion.topology import HOSTNAME, decode_domains
-from pykueue.api.events import ObjectEvent
+from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant, format_time, parse_time
 from pykueue.api.kinds import NODE, POD, RESOURCE_FLAVOR, WORKLOAD
 from pykueue.api.objects import Obj, ObjectKey
@@ -215,7 +215,7 @@ def _of_workload(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
 def _of_node(event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
     """The Workloads on a Node whose health may have changed; heartbeats wake nobody."""
     old, new = event.old, event.new
-    if old is not None and _health(old) == _health(new) and event.change.name != "DELETED":
+    if old is not None and _health(old) == _health(new) and event.change is not Change.DELETED:
         return ()
     host = objects.labels(new).get(HOSTNAME)
     return [objects.key(w) for w in reader.by_index(WORKLOAD, BY_HOST, host)] if host else ()

@@ -1,8 +1,8 @@
 """ClusterQueue: finalizer and status.
 
 Everything in the status is a view of the engine; this reconciler only compares it with what is written and patches the
-difference. The engine wakes a queue's key whenever its view changed, so a burst of admissions costs one write per pass and not
-one per Workload.
+difference. A queue's key is woken when its view changed, at the pace of `controllers/status_pace.py`: a burst of admissions costs one write,
+and not one per Workload.
 
 Source: scheduling.md §13, api.md §2.2.
 """
@@ -19,10 +19,11 @@ from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import CLUSTER_QUEUE, Kind
 from pykueue.api.objects import ObjectKey
-from pykueue.api.v1beta2 import ClusterQueue, Condition, FlavorUsage
+from pykueue.api.v1beta2 import ClusterQueue, Condition, FlavorUsage, LocalQueue
 from pykueue.controllers.core.in_use import add_finalizer, drop_finalizer
 from pykueue.controllers.workload_status import condition_to_wire, set_condition
 from pykueue.core.engine import AdmissionEngine
+from pykueue.core.views import QueueView
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
@@ -56,27 +57,8 @@ class ClusterQueueReconciler:
         if not held and not objects.is_deleting(obj):
             return Result((add_finalizer(CLUSTER_QUEUE, obj),))
         queue = reader.typed(ClusterQueue, obj)
-        conditions = set_condition(
-            queue.status.conditions,
-            Condition(
-                type="Active",
-                status="True" if view.active else "False",
-                reason=view.reason,
-                message=view.message,
-                observed_generation=queue.metadata.generation,
-            ),
-            now,
-        )
-        desired = {
-            "conditions": [condition_to_wire(c, now) for c in conditions],
-            "flavorsReservation": usage_to_wire(view.flavors_reservation),
-            "flavorsUsage": usage_to_wire(view.flavors_usage),
-            "pendingWorkloads": view.pending,
-            "reservingWorkloads": view.reserving,
-            "admittedWorkloads": view.admitted,
-            "fairSharing": None if view.weighted_share is None else {"weightedShare": view.weighted_share},
-        }
-        return status_patch(obj, desired, CLUSTER_QUEUE)
+        share = None if view.weighted_share is None else {"weightedShare": view.weighted_share}
+        return status_patch(obj, queue_status(queue, view, now) | {"fairSharing": share}, CLUSTER_QUEUE)
 
 
 def queue_watches(kind: Kind) -> tuple[Watch, ...]:
@@ -102,7 +84,26 @@ def _but_status(obj: objects.Obj) -> dict[str, Any]:
     return said | {"metadata": {**objects.metadata(obj), "resourceVersion": ""}}
 
 
-def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Any) -> Result:
+def queue_status(queue: ClusterQueue | LocalQueue, view: QueueView, now: Instant) -> dict[str, Any]:
+    """What both kinds of queues say of themselves, as it is written."""
+    active = Condition(
+        type="Active",
+        status="True" if view.active else "False",
+        reason=view.reason,
+        message=view.message,
+        observed_generation=queue.metadata.generation,
+    )
+    return {
+        "conditions": [condition_to_wire(c, now) for c in set_condition(queue.status.conditions, active, now)],
+        "flavorsReservation": _usage_to_wire(view.flavors_reservation),
+        "flavorsUsage": _usage_to_wire(view.flavors_usage),
+        "pendingWorkloads": view.pending,
+        "reservingWorkloads": view.reserving,
+        "admittedWorkloads": view.admitted,
+    }
+
+
+def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Kind) -> Result:
     """A merge patch of the status fields that differ; nothing if none does. None removes a field."""
     current = obj.get("status") or {}
     changed = {
@@ -113,7 +114,7 @@ def status_patch(obj: objects.Obj, desired: dict[str, Any], kind: Any) -> Result
     return Result((Patch(kind, objects.key(obj), {"status": changed}, subresource="status", missing_ok=True),))
 
 
-def usage_to_wire(usage: Sequence[FlavorUsage]) -> list[dict[str, Any]] | None:
+def _usage_to_wire(usage: Sequence[FlavorUsage]) -> list[dict[str, Any]] | None:
     """Flavor usage as raw objects; None for an empty list, which the API shows as absent."""
     rows: list[dict[str, Any]] = []
     for flavor in usage:

@@ -15,9 +15,8 @@ from typing import Any
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import LOCAL_QUEUE
 from pykueue.api.objects import ObjectKey
-from pykueue.api.v1beta2 import AdmissionFairSharingStatus, Condition, FairSharingStatus, LocalQueue
-from pykueue.controllers.core.clusterqueue import queue_watches, status_patch, usage_to_wire
-from pykueue.controllers.workload_status import condition_to_wire, set_condition
+from pykueue.api.v1beta2 import AdmissionFairSharingStatus, FairSharingStatus, LocalQueue
+from pykueue.controllers.core.clusterqueue import queue_status, queue_watches, status_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
@@ -46,22 +45,7 @@ class LocalQueueReconciler:
         if obj is None or view is None:
             return DONE
         queue = reader.typed(LocalQueue, obj)
-        active = Condition(
-            type="Active",
-            status="True" if view.active else "False",
-            reason=view.reason,
-            message=view.message,
-            observed_generation=queue.metadata.generation,
-        )
-        conditions = set_condition(queue.status.conditions, active, now)
-        desired: dict[str, Any] = {
-            "conditions": [condition_to_wire(c, now) for c in conditions],
-            "flavorsReservation": usage_to_wire(view.flavors_reservation),
-            "flavorsUsage": usage_to_wire(view.flavors_usage),
-            "pendingWorkloads": view.pending,
-            "reservingWorkloads": view.reserving,
-            "admittedWorkloads": view.admitted,
-        }
+        desired = queue_status(queue, view, now)
         result = status_patch(obj, desired, LOCAL_QUEUE)
         used = view.admission_fair_sharing
         if used is not None and (result.commands or not _tells(queue.status.fair_sharing, used)):

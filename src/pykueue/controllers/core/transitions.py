@@ -82,6 +82,11 @@ def release_quota(workload: Workload, reason: str, message: str, now: Instant) -
     return sync_admitted(released, now)
 
 
+def pending_evaluation(features: Features) -> Reason:
+    """The reason of a Workload without quota that nobody has looked at since (scheduling.md §10.5)."""
+    return Reason.PENDING_EVALUATION if features[Gate.UNADMITTED_WORKLOADS_OBSERVABILITY] else Reason.PENDING
+
+
 def sync_admitted(workload: Workload, now: Instant, features: Features | None = None) -> Workload:
     """Bring `Admitted` in line with reservation, checks and topology (scheduling.md §10.1, §12).
 

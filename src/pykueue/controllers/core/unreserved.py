@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.v1beta2 import Workload
+from pykueue.controllers.core.transitions import pending_evaluation
 from pykueue.core.engine import Admissibility
 from pykueue.core.features import Features, Gate
 
@@ -36,7 +37,7 @@ def unreserved_reason(workload: Workload, facts: Admissibility, features: Featur
         explicit = features[Gate.UNADMITTED_WORKLOADS_EXPLICIT_STATUS]
         return (Reason.PENDING_EVALUATION, _PENDING_MESSAGE) if explicit else None
     if reason in _SET_HERE and _was_set_here(current.message):
-        return (Reason.PENDING_EVALUATION if fine else Reason.PENDING), _PENDING_MESSAGE
+        return pending_evaluation(features), _PENDING_MESSAGE
     return None
 
 

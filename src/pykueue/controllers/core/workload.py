@@ -280,13 +280,9 @@ class WorkloadReconciler:
         if not is_noted:
             return PASS
         message = "AdmissionGatedBy cleared, waiting for quota reservation"
-        cleared = transitions.release_quota(workload, self._pending_evaluation(), message, now)
+        cleared = transitions.release_quota(workload, transitions.pending_evaluation(self._features), message, now)
         note = "Admission gate cleared, workload is now admissible"
         return Step(cleared, (("Normal", "AdmissionGateCleared", note),))
-
-    def _pending_evaluation(self) -> Reason:
-        fine = self._features[Gate.UNADMITTED_WORKLOADS_OBSERVABILITY]
-        return Reason.PENDING_EVALUATION if fine else Reason.PENDING
 
     def _checks(self, reader: Reader, workload: Workload, now: Instant) -> Step:
         """11. The list of admission checks follows the ClusterQueue's."""

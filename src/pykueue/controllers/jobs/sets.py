@@ -165,7 +165,7 @@ class SetReconciler:
         if transitions.condition_reason(workload, WorkloadCondition.QUOTA_RESERVED) != Reason.ON_HOLD:
             return ()
         message = "Workload no longer on hold; waiting for quota reservation"
-        reason = workloads.pending_evaluation(self._settings)
+        reason = transitions.pending_evaluation(self._settings.features)
         return workloads.status_write(workload, transitions.release_quota(workload, reason, message, now), now)
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:

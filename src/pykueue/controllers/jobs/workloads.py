@@ -136,7 +136,7 @@ def quota_returned(workload: Workload, settings: JobSettings, now: Instant, *, i
     requeued = transitions.with_condition(
         workload, WorkloadCondition.REQUEUED, at_once, evicted.reason, evicted.message, now
     )
-    return transitions.release_quota(requeued, pending_evaluation(settings), evicted.message, now)
+    return transitions.release_quota(requeued, transitions.pending_evaluation(settings.features), evicted.message, now)
 
 
 def orphaned(workload: Workload, settings: JobSettings, now: Instant) -> tuple[Command, ...]:
@@ -229,12 +229,6 @@ def pending_checks_note(workload: Workload) -> str:
         return ""
     checks = [c for c in workload.status.admission_checks if c.state == "Pending" and c.message]
     return "; ".join(f"{check.name}: {check.message}" for check in checks)
-
-
-def pending_evaluation(settings: JobSettings) -> Reason:
-    """The reason of a Workload that nobody has looked at since."""
-    fine = settings.features[Gate.UNADMITTED_WORKLOADS_OBSERVABILITY]
-    return Reason.PENDING_EVALUATION if fine else Reason.PENDING
 
 
 def status_write(workload: Workload, desired: Workload, now: Instant) -> tuple[Apply, ...]:
