@@ -33,9 +33,6 @@ def construct(reader: Reader, members: Sequence[Obj], group: str, settings: JobS
         excess, pod_sets = groups.compose(members, settings)
         labels = groups.copied_group_labels(members, settings)
         priority = resolve_priority(members[0], [p["template"] for p in pod_sets], reader)
-    except groups.Incomplete as fault:
-        event = Emit(POD, members[0], "Warning", "ErrWorkloadCompose", str(fault), REPORTER)
-        return Result((*together(freed), event))
     except groups.GroupError as fault:
         return Result((*together(freed), Emit(POD, members[0], "Warning", "ErrWorkloadCompose", str(fault), REPORTER)))
     except PriorityClassMissing as missing:

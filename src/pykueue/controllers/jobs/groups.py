@@ -29,11 +29,7 @@ FOR_EVER = Instant(2**62)
 
 
 class GroupError(ValueError):
-    """The pods of a group do not make a Workload; only a change of the pods helps."""
-
-
-class Incomplete(GroupError):
-    """Pods of the group are still missing."""
+    """The pods of a group do not make a Workload, or not yet; only a change of the pods helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +111,14 @@ def compose(members: Sequence[Obj], settings: JobSettings) -> tuple[Sequence[Obj
     """The pods beyond the group's number, and the pod sets of the others.
 
     Raises:
-        Incomplete: too few pods yet.
-        GroupError: the pods contradict each other.
+        GroupError: the pods are too few yet, or contradict each other.
     """
     group = pod_group_name(members[0], settings.features)
     total = total_count(members)
     _check_indices(members, total)
     active = [pod for pod in members if pods.is_runnable(pod)]
     if not is_fast(members) and len(active) < total:
-        raise Incomplete(f"'{group}' group has fewer runnable pods than expected")
+        raise GroupError(f"'{group}' group has fewer runnable pods than expected")
     _check_agreement(members)
     excess = _tail(active, len(active) - total)
     excess_uids = {objects.uid(pod) for pod in excess}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pykueue.api import objects
-from pykueue.api.commands import Chain, Command, Create, Delete, Patch
+from pykueue.api.commands import Chain, Command, Create, Patch
 from pykueue.api.constants import Reason, WorkloadCondition
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import WORKLOAD
@@ -21,7 +21,6 @@ from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.jobs import workloads
 from pykueue.controllers.jobs.equivalence import stands_for
 from pykueue.controllers.jobs.suspending import emit, stop
-from pykueue.controllers.workload_status import drop_finalizer
 from pykueue.core.features import Gate
 from pykueue.integrations.identity import prebuilt_workload_name
 from pykueue.integrations.podsets import PodSetWire
@@ -33,9 +32,6 @@ from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import Result
 
 BY_CONTROLLER = "controller"
-MISSING = "Missing Workload; unable to restore pod templates"
-NOT_MATCHING = "No matching Workload; restoring pod templates according to existent Workload"
-MISSING_PREBUILT = "missing workload"
 _NONE: Mapping[str, str] = {}
 _OPTIONAL_SPEC = ("queueName", "maximumExecutionTimeSeconds", "priorityClassRef")
 
@@ -105,17 +101,15 @@ def prebuilt_workload(view: JobView, now: Instant) -> Workload | Result | None:
         return None
     workload = view.reader.typed(Workload, found)
     if owner is None:
-        return Result((_take_over(view, found),))
+        return Result((workloads.taken_over(found, view.integration.kind, view.job),))
     if workload.is_true(WorkloadCondition.FINISHED):
         was_misfit = workload.condition(WorkloadCondition.FINISHED)
-        stops = stop(view.integration, view.job, MISSING_PREBUILT, workload.spec.pod_sets)
+        stops = stop(view.integration, view.job, workloads.MISSING_PREBUILT, workload.spec.pod_sets)
         return Result(stops) if stops and was_misfit and was_misfit.reason == Reason.OUT_OF_SYNC else workload
     if workload.is_deleting or view.fits(workload):
         return workload
-    message = "The prebuilt workload is out of sync with its user job"
-    ended = workloads.finished(workload, Reason.OUT_OF_SYNC, message, now)
-    stops = stop(view.integration, view.job, MISSING_PREBUILT)
-    return Result((*stops, *workloads.status_write(workload, ended, now)))
+    stops = stop(view.integration, view.job, workloads.MISSING_PREBUILT)
+    return Result((*stops, *workloads.out_of_sync(workload, now)))
 
 
 def own_workload(view: JobView, now: Instant, *, has_ended: bool) -> Workload | Result | None:
@@ -142,7 +136,9 @@ def own_workload(view: JobView, now: Instant, *, has_ended: bool) -> Workload | 
         return Result(_deleted(view, extra)) if extra else match
     stops: tuple[Command, ...] = ()
     if not view.is_suspended and not has_ended:
-        pod_sets, message = (extra[0].spec.pod_sets, NOT_MATCHING) if len(extra) == 1 else ((), MISSING)
+        pod_sets, message = (
+            (extra[0].spec.pod_sets, workloads.NOT_MATCHING) if len(extra) == 1 else ((), workloads.MISSING)
+        )
         stops = stop(view.integration, view.job, message, pod_sets)
     if extra and view.is_suspended and _is_free(extra[0]):
         return Result((_rewritten(view, extra[0]),))
@@ -199,17 +195,7 @@ def _is_free(workload: Workload) -> bool:
 def _deleted(view: JobView, extra: Iterable[Workload]) -> tuple[Command, ...]:
     commands: list[Command] = []
     for workload in extra:
-        gone = () if workload.is_deleting else (Delete(WORKLOAD, workload.key, uid=workload.uid),)
-        steps: tuple[Command, ...] = (*drop_finalizer(workload), *gone)
-        if steps:
+        if steps := workloads.deleted(workload):
             note = f"Deleted not matching Workload: {workload.key}"
             commands += [*steps, emit(view.integration, view.job, "DeletedWorkload", note)]
     return tuple(commands)
-
-
-def _take_over(view: JobView, found: Obj) -> Command:
-    """Become the controller of a Workload that has none."""
-    ref = objects.make_owner_reference(view.integration.kind, view.job, controller=True)
-    owners = [*(objects.metadata(found).get("ownerReferences") or ()), ref]
-    meta = {"uid": objects.uid(found), "labels": workloads.job_uid_label(view.job), "ownerReferences": owners}
-    return Patch(WORKLOAD, objects.key(found), {"metadata": meta})

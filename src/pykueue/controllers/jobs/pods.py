@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pykueue.api import kinds, objects
-from pykueue.api.commands import Chain, Command, Delete, Emit, Patch, PatchType
+from pykueue.api.commands import Chain, Command, Emit, Patch, PatchType
 from pykueue.api.constants import Annotation, Reason, WorkloadCondition
 from pykueue.api.events import ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
@@ -143,15 +143,13 @@ class PodReconciler:
         found = reader.get(WORKLOAD, objects.namespace(members[0]), name)
         if found is None or objects.controller_of(found) is not None:
             # The Workload's creation wakes this key: no need to try again until then.
-            stops = pod_commands.stop_all(members, pod_commands.NO_MATCHING_WORKLOAD, "missing workload", now)
+            stops = pod_commands.stop_all(members, pod_commands.NO_MATCHING_WORKLOAD, workloads.MISSING_PREBUILT, now)
             return Result(together(stops))
         workload = reader.typed(Workload, found)
         roles = [pods.role_of(pod) for pod in members if pods.is_runnable(pod)]
         is_over = workload.is_true(WorkloadCondition.FINISHED)
         if not is_over and not workload.is_deleting and not fits_pod_sets(roles, workload):
-            message = "The prebuilt workload is out of sync with its user job"
-            ended = workloads.finished(workload, Reason.OUT_OF_SYNC, message, now)
-            return Result(workloads.status_write(workload, ended, now))
+            return Result(workloads.out_of_sync(workload, now))
         return self._go_on(reader, Group(members, workload), now)
 
     def _plain(self, reader: Reader, members: Sequence[Obj], group: str, found: Obj | None, now: Instant) -> Result:
@@ -167,8 +165,7 @@ class PodReconciler:
         if group_workload.is_stale(cleanup.kept, workload):
             note = f"Deleted not matching Workload: {workload.key}"
             event = Emit(POD, members[0], "Normal", "DeletedWorkload", note, REPORTER)
-            gone = Delete(WORKLOAD, workload.key, uid=workload.uid)
-            return Result((Chain((*drop_finalizer(workload), gone, event)),))
+            return Result((Chain((*workloads.deleted(workload), event)),))
         tidying: list[Command] = [pod_commands.remove_excess(pod) for pod in cleanup.excess]
         tidying += [command for pod in cleanup.replaced for command in pod_commands.finalize(pod)]
         excess = {objects.uid(pod) for pod in cleanup.excess}
@@ -190,7 +187,7 @@ class PodReconciler:
         if workload.is_true(WorkloadCondition.FINISHED):
             return Result(tuple(_released(members, workload)))
         if workload.is_deleting:
-            stops = pod_commands.stop_all(members, pod_commands.WORKLOAD_DELETED, "Workload is deleted", now)
+            stops = pod_commands.stop_all(members, pod_commands.WORKLOAD_DELETED, workloads.DELETED, now)
             return Result((*together(stops), *drop_finalizer(workload)))
         if (message := groups.finish_message(members, group.total)) is not None:
             ended = workloads.finished(workload, Reason.SUCCEEDED, message, now)
@@ -215,9 +212,8 @@ class PodReconciler:
             is_timed = until != groups.FOR_EVER and workload.is_true(WorkloadCondition.QUOTA_RESERVED)
             return stops, workload, until - now + 1 if is_timed else None
         if not workload.is_true(WorkloadCondition.ADMITTED):
-            message = "Not admitted by cluster queue"
             held = [pod for pod in members if not is_left_over(pod, SETS, reader)]
-            stops = pod_commands.stop_all(held, pod_commands.NOT_ADMITTED, message, now)
+            stops = pod_commands.stop_all(held, pod_commands.NOT_ADMITTED, workloads.NOT_ADMITTED, now)
             return [*stops, *group_workload.check_events(members, workload)], workload, None
         if not is_startable(workload, reader):
             return [], workload, None

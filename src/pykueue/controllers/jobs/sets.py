@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pykueue.api import objects
-from pykueue.api.commands import Chain, Command, Delete, Emit, Patch
+from pykueue.api.commands import Chain, Command, Emit, Patch
 from pykueue.api.constants import Label, Reason, WorkloadCondition
 from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import Instant
@@ -21,8 +21,7 @@ from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core import transitions
 from pykueue.controllers.jobs import workloads
-from pykueue.controllers.jobs.pod_commands import together
-from pykueue.controllers.workload_status import drop_finalizer
+from pykueue.controllers.jobs.pod_commands import in_order, together
 from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, is_managed
 from pykueue.integrations.base import AdmissionUnit, PodSetOwner
 from pykueue.integrations.members import unit_workload_name
@@ -94,7 +93,7 @@ class SetReconciler:
                 errors.append(str(missing))
         for name, workload in owned.items():
             if name not in wanted:
-                commands.extend(_delete(reader.typed(Workload, workload)))
+                commands += in_order(workloads.deleted(reader.typed(Workload, workload)))
         return Result(together(commands), error="; ".join(dict.fromkeys(errors)))
 
     def _create(self, reader: Reader, obj: Obj, unit: AdmissionUnit) -> Iterable[Command]:
@@ -178,15 +177,9 @@ class SetReconciler:
         del reader
         for obj in (event.new, event.old if event.change is Change.MODIFIED else None):
             for ref in objects.owner_references(obj) if obj is not None else ():
-                if (ref.api_version, ref.kind) == (self._kind.api_version, self._kind.kind):
+                if self._kind.is_kind_of(ref):
                     return (ObjectKey(objects.namespace(event.new), ref.name),)
         return ()
-
-
-def _delete(workload: Workload) -> Sequence[Command]:
-    gone = () if workload.is_deleting else (Delete(WORKLOAD, workload.key, uid=workload.uid),)
-    steps = (*drop_finalizer(workload), *gone)
-    return (Chain(steps),) if steps else ()
 
 
 def _is_owner(obj: Obj, workload: Workload) -> bool:

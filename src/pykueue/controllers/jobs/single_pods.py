@@ -79,11 +79,9 @@ class SinglePods:
                 return self._missing(pod, now)
             workload = reader.typed(Workload, found)
             if all(ref.uid != objects.uid(pod) for ref in workload.metadata.owner_references):
-                return Result((_own(pod, workload),))
+                return Result((workloads.taken_over(found, POD, pod),))
             if not self._stands_for(pod, workload) and not workload.is_true(WorkloadCondition.FINISHED):
-                message = "The prebuilt workload is out of sync with its user job"
-                ended = workloads.finished(workload, Reason.OUT_OF_SYNC, message, now)
-                return Result(workloads.status_write(workload, ended, now))
+                return Result(workloads.out_of_sync(workload, now))
             return self._go_on(reader, pod, workload, now)
         match = next((workload for workload in owned if self._stands_for(pod, workload)), None)
         if extra := [workload for workload in owned if workload is not match]:
@@ -96,8 +94,8 @@ class SinglePods:
         if pods.is_terminated(pod):
             return Result(pod_commands.finalize(pod))
         if not pods.is_gated(pod):
-            message = "Missing Workload; unable to restore pod templates"
-            return Result((pod_commands.stop(pod, pod_commands.NO_MATCHING_WORKLOAD, message, now),))
+            stopped = pod_commands.stop(pod, pod_commands.NO_MATCHING_WORKLOAD, workloads.MISSING, now)
+            return Result((stopped,))
         pod_set = pods.pod_pod_set(DEFAULT_POD_SET, pod, 1, self._features)
         try:
             priority = resolve_priority(pod, [pod_set["template"]], reader)
@@ -123,7 +121,7 @@ class SinglePods:
         if workload.is_true(WorkloadCondition.FINISHED):
             return Result(tuple(_released(pod, workload)))
         if workload.is_deleting:
-            stops = pod_commands.stop_all([pod], pod_commands.WORKLOAD_DELETED, "Workload is deleted", now)
+            stops = pod_commands.stop_all([pod], pod_commands.WORKLOAD_DELETED, workloads.DELETED, now)
             return Result((*stops, *drop_finalizer(workload)))
         if pods.is_terminated(pod):
             reason = Reason.SUCCEEDED if pods.phase(pod) == "Succeeded" else Reason.FAILED
@@ -145,8 +143,7 @@ class SinglePods:
             # Kueue parity: jobs.md §18.2: a single pod is never active, the quota is returned before it is gone.
             return stops, workloads.quota_returned(workload, self._settings, now, is_pod_owned=True)
         if not workload.is_true(WorkloadCondition.ADMITTED):
-            message = "Not admitted by cluster queue"
-            stops = pod_commands.stop_all([pod], pod_commands.NOT_ADMITTED, message, now)
+            stops = pod_commands.stop_all([pod], pod_commands.NOT_ADMITTED, workloads.NOT_ADMITTED, now)
             return [*stops, *group_workload.check_events([pod], workload)], workload
         if not pods.is_gated(pod) or not is_startable(workload, reader):
             return (), workload
@@ -172,19 +169,17 @@ class SinglePods:
             return Result((Chain((Patch(WORKLOAD, first.key, body), event)),))
         commands: list[Command] = []
         if match is None and not pods.is_suspended(pod):
-            message = "No matching Workload; restoring pod templates according to existent Workload"
-            message = message if len(extra) == 1 else "Missing Workload; unable to restore pod templates"
+            message = workloads.NOT_MATCHING if len(extra) == 1 else workloads.MISSING
             commands.append(pod_commands.stop(pod, pod_commands.NO_MATCHING_WORKLOAD, message, now))
         for workload in extra:
             note = f"Deleted not matching Workload: {workload.key}"
             event = Emit(POD, pod, "Normal", "DeletedWorkload", note, REPORTER)
-            gone = Delete(WORKLOAD, workload.key, uid=workload.uid)
-            commands.append(Chain((*drop_finalizer(workload), gone, event)))
+            commands.append(Chain((*workloads.deleted(workload), event)))
         return Result(tuple(commands))
 
     def _missing(self, pod: Obj, now: Instant) -> Result:
         """The Workload that the pod names is not there: its creation does not wake us, so look again."""
-        stops = pod_commands.stop_all([pod], pod_commands.NO_MATCHING_WORKLOAD, "missing workload", now)
+        stops = pod_commands.stop_all([pod], pod_commands.NO_MATCHING_WORKLOAD, workloads.MISSING_PREBUILT, now)
         return Result(tuple(stops), error="prebuilt workload not found")
 
     def _stands_for(self, pod: Obj, workload: Workload) -> bool:
@@ -216,12 +211,6 @@ class SinglePods:
 def _is_taken(found: Obj, pod: Obj) -> bool:
     ref = objects.controller_of(found)
     return ref is not None and ref.uid != objects.uid(pod)
-
-
-def _own(pod: Obj, workload: Workload) -> Command:
-    ref = objects.make_owner_reference(POD, pod, controller=True)
-    body = {"metadata": {"uid": workload.uid, "labels": workloads.job_uid_label(pod), "ownerReferences": [ref]}}
-    return Patch(WORKLOAD, workload.key, body)
 
 
 def _released(pod: Obj, workload: Workload) -> Sequence[Command]:

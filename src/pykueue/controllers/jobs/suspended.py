@@ -39,8 +39,6 @@ from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 BY_PREBUILT = "prebuiltWorkload"
-NOT_ADMITTED = "Not admitted by cluster queue"
-WORKLOAD_DELETED = "Workload is deleted"
 _LOOKED_UP = (
     kinds.NAMESPACE, kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS,
     kinds.ADMISSION_CHECK, kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.STATEFUL_SET,
@@ -148,7 +146,7 @@ class SuspendedJobReconciler:
     def _without_workload(self, view: JobView, progress: Progress) -> Result:
         stops: tuple[Command, ...] = ()
         if not view.is_suspended and (view.prebuilt or not view.is_elastic):
-            message = matching.MISSING_PREBUILT if view.prebuilt else matching.MISSING
+            message = workloads.MISSING_PREBUILT if view.prebuilt else workloads.MISSING
             stops = suspending.stop(self._job, view.job, message)
         if stops or (progress.is_active and not view.is_elastic) or view.prebuilt:
             # The Workload that the job names wakes it when it comes.
@@ -166,7 +164,7 @@ class SuspendedJobReconciler:
         if workload.is_true(WorkloadCondition.FINISHED):
             return Result(self._released(view.job, workload))
         if workload.is_deleting:
-            stops = suspending.stop(self._job, view.job, WORKLOAD_DELETED, workload.spec.pod_sets)
+            stops = suspending.stop(self._job, view.job, workloads.DELETED, workload.spec.pod_sets)
             return Result((*stops, *drop_finalizer(workload)))
         if progress.ended is not None:
             reason = Reason.SUCCEEDED if progress.ended.is_success else Reason.FAILED
@@ -202,7 +200,7 @@ class SuspendedJobReconciler:
         if not view.is_suspended:
             # The pods of an elastic job are held back one by one.
             may_stay = is_admitted or view.is_elastic
-            return () if may_stay else suspending.stop(self._job, job, NOT_ADMITTED, pod_sets), workload, None
+            return () if may_stay else suspending.stop(self._job, job, workloads.NOT_ADMITTED, pod_sets), workload, None
         if not is_admitted:
             return self._check_events(job, workload), workload, None
         try:
@@ -245,7 +243,7 @@ class SuspendedJobReconciler:
         keys: dict[ObjectKey, None] = {}
         for obj in (event.new, event.old if event.change is Change.MODIFIED else None):
             for ref in objects.owner_references(obj) if obj is not None else ():
-                if (ref.api_version, ref.kind) == (self._kind.api_version, self._kind.kind):
+                if self._kind.is_kind_of(ref):
                     keys[ObjectKey(namespace, ref.name)] = None
                 for child in reader.by_index(self._kind, workloads.BY_OWNER_UID, ref.uid):
                     keys[objects.key(child)] = None

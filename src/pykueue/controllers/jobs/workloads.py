@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pykueue.api import objects
-from pykueue.api.commands import Apply, Chain, Command, Create, Emit
+from pykueue.api.commands import Apply, Chain, Command, Create, Delete, Emit, Patch
 from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER, Annotation, Label, Reason, WorkloadCondition
 from pykueue.api.fields import label_value_faults
 from pykueue.api.instant import SECOND_US, Instant
@@ -28,6 +28,13 @@ from pykueue.ports.reader import Reader
 
 PROVREQ_PREFIX = "provreq.kueue.x-k8s.io/"
 BY_OWNER_UID = "ownerUid"
+
+# What jobs are told when they are stopped.
+NOT_ADMITTED = "Not admitted by cluster queue"
+DELETED = "Workload is deleted"
+MISSING = "Missing Workload; unable to restore pod templates"
+MISSING_PREBUILT = "missing workload"
+NOT_MATCHING = "No matching Workload; restoring pod templates according to existent Workload"
 
 
 def make_workload(
@@ -92,6 +99,20 @@ def created(workload: Obj, kind: Kind, about: Obj, reporter: str) -> Command:
     return Chain((Create(WORKLOAD, workload), Emit(kind, about, "Normal", "CreatedWorkload", note, reporter)))
 
 
+def deleted(workload: Workload) -> tuple[Command, ...]:
+    """Nothing holds the Workload, and it goes; nothing if it is on its way."""
+    gone = () if workload.is_deleting else (Delete(WORKLOAD, workload.key, uid=workload.uid),)
+    return (*drop_finalizer(workload), *gone)
+
+
+def taken_over(found: Obj, kind: Kind, job: Obj) -> Command:
+    """A job becomes the controller of a Workload that has none."""
+    ref = objects.make_owner_reference(kind, job, controller=True)
+    owners = [*(objects.metadata(found).get("ownerReferences") or ()), ref]
+    meta = {"uid": objects.uid(found), "labels": job_uid_label(job), "ownerReferences": owners}
+    return Patch(WORKLOAD, objects.key(found), {"metadata": meta})
+
+
 def with_pods_ready(workload: Workload, *, ready: bool, settings: JobSettings, now: Instant) -> Workload:
     """The Workload with `PodsReady` in line with its pods; unchanged if status and reason stay, or nobody waits for pods.
 
@@ -120,6 +141,12 @@ def with_pods_ready(workload: Workload, *, ready: bool, settings: JobSettings, n
 def finished(workload: Workload, reason: str, message: str, now: Instant) -> Workload:
     """The Workload, finished."""
     return transitions.with_condition(workload, WorkloadCondition.FINISHED, True, reason, message, now)
+
+
+def out_of_sync(workload: Workload, now: Instant) -> tuple[Apply, ...]:
+    """The end of a prebuilt Workload that is not that of the job which names it."""
+    message = "The prebuilt workload is out of sync with its user job"
+    return status_write(workload, finished(workload, Reason.OUT_OF_SYNC, message, now), now)
 
 
 def quota_returned(workload: Workload, settings: JobSettings, now: Instant, *, is_pod_owned: bool) -> Workload:

@@ -68,6 +68,21 @@ def test_preempted_pod_is_not_queued_again() -> None:
     assert world.names(POD) == []
 
 
+def test_a_prebuilt_workload_keeps_its_owners() -> None:
+    """The pod becomes its controller beside whoever owns it already."""
+    world = JobWorld(make_settings())
+    template = make_pod("pod")
+    pod_set = {"name": "main", "count": 1, "template": {"spec": {"containers": template["spec"]["containers"]}}}
+    owner = {"apiVersion": "example.com/v1", "kind": "Run", "name": "r", "uid": "run-uid"}
+    meta = {"name": "made", "ownerReferences": [owner]}
+    world.put(WORKLOAD, {"metadata": meta, "spec": {"queueName": "lq", "podSets": [pod_set]}})
+    labels = {K + "queue-name": "lq", K + "prebuilt-workload-name": "made"}
+    world.admit_object(POD, make_pod("pod", labels=labels, uid=UID))
+    world.settle()
+    owners = world.get(WORKLOAD, "made")["metadata"]["ownerReferences"]
+    assert [(ref["uid"], ref.get("controller", False)) for ref in owners] == [("run-uid", False), (UID, True)]
+
+
 def test_deleted_while_gated() -> None:
     """The pod is let go and its Workload ends."""
     world = make_world()
