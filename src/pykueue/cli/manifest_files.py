@@ -15,7 +15,7 @@ from pykueue.ports.transport import ApiRequest, Transport
 
 FIELD_MANAGER = "pykueue-up"
 _SUFFIXES = (".yaml", ".yml", ".json")
-_WEBHOOK_TRIES = 20
+_DISCOVERY_TRIES = 20
 
 
 def read_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ async def _resource(transport: Transport, group_version: str, kind: str) -> tupl
     """Plural and scope of a kind, by discovery; a kind whose definition was just applied may need a moment."""
     path = f"/apis/{group_version}" if "/" in group_version else f"/api/{group_version}"
     error: ApiError | None = None
-    for _ in range(_WEBHOOK_TRIES):
+    for _ in range(_DISCOVERY_TRIES):
         try:
             answer = await transport.request(ApiRequest("GET", path))
         except NotFound as refused:

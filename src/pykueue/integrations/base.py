@@ -178,7 +178,7 @@ class PodSetOwner(JobIntegration):
         if self.hold.set_label:
             return objects.labels(pod).get(self.hold.set_label, "")
         owner = objects.controller_of(pod)
-        return owner.name if owner is not None and owner.kind == self.kind.kind else ""
+        return owner.name if owner is not None and self.kind.is_kind_of(owner) else ""
 
     def unit_of_pod(self, obj: Obj, pod: Obj, settings: JobSettings) -> AdmissionUnit | None:
         """The unit that a pod belongs to; None while the pod does not tell yet."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pykueue.api import objects
-from pykueue.api.constants import Annotation, Label, WorkloadCondition
+from pykueue.api.constants import MULTIKUEUE_CONTROLLER, Annotation, Label, WorkloadCondition
 from pykueue.api.kinds import ADMISSION_CHECK, POD, STATEFUL_SET, WORKLOAD
 from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import Workload
@@ -41,7 +41,6 @@ from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import Index
 
 BY_GROUP = "podGroup"
-MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,10 @@ class CertificateRotator:
             except PykueueError as error:
                 _log.warning("webhook certificates: %s", error)
                 await sleep(self._clock, _RETRY_US)
+            except Exception:
+                # Whatever it is, it must not end the renewal: the certificates would run out months later.
+                _log.exception("webhook certificates: unexpected error; they are looked at again in 12 hours")
+                await sleep(self._clock, CHECK_INTERVAL_US)
 
     def readiness(self) -> str:
         """For the readiness probe."""

@@ -17,13 +17,11 @@ from pykueue.api.instant import Instant, format_time
 from pykueue.api.kinds import POD
 from pykueue.api.objects import Obj
 from pykueue.api.v1beta2 import Workload
-from pykueue.controllers.workload_status import truncate
 from pykueue.integrations import pod as pods
 from pykueue.integrations.members import Membership
 from pykueue.integrations.podset_info import PodSetInfo, started_pod
 
 REPORTER = "pod-kueue-controller"
-_NOTE_CHARS_MAX = 1024
 _OUR_GATES = (SchedulingGate.ADMISSION, SchedulingGate.TOPOLOGY)
 
 NO_MATCHING_WORKLOAD = "NoMatchingWorkload"
@@ -107,8 +105,7 @@ def stop(pod: Obj, reason: str, message: str, now: Instant) -> Command:
         missing_ok=True,
     )
     gone = Delete(POD, objects.key(pod), uid=objects.uid(pod))
-    note = truncate(message, _NOTE_CHARS_MAX)
-    return Chain((told, gone, Emit(POD, pod, "Normal", "Stopped", note, REPORTER)))
+    return Chain((told, gone, Emit(POD, pod, "Normal", "Stopped", message, REPORTER)))
 
 
 def stop_all(members: Iterable[Obj], reason: str, message: str, now: Instant) -> list[Command]:

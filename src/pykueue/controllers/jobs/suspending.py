@@ -15,11 +15,8 @@ from pykueue.api import objects
 from pykueue.api.commands import Command, Delete, Emit, Patch
 from pykueue.api.objects import Obj, merge_difference
 from pykueue.api.v1beta2 import PodSet, Workload
-from pykueue.controllers.workload_status import truncate
 from pykueue.integrations.podset_info import PodSetInfo
 from pykueue.integrations.suspended import SuspendedJob
-
-_NOTE_CHARS_MAX = 1024
 
 
 def reporter(integration: SuspendedJob) -> str:
@@ -29,7 +26,7 @@ def reporter(integration: SuspendedJob) -> str:
 
 def emit(integration: SuspendedJob, job: Obj, reason: str, note: str, type_: str = "Normal") -> Emit:
     """An event about a job."""
-    return Emit(integration.kind, job, type_, reason, truncate(note, _NOTE_CHARS_MAX), reporter(integration))
+    return Emit(integration.kind, job, type_, reason, note, reporter(integration))
 
 
 def start(integration: SuspendedJob, job: Obj, workload: Workload, infos: Sequence[PodSetInfo]) -> tuple[Command, ...]:

@@ -11,7 +11,14 @@ from typing import Any
 
 from pykueue.api import objects
 from pykueue.api.commands import Apply, Chain, Command, Create, Delete, Emit, Patch
-from pykueue.api.constants import RESOURCE_IN_USE_FINALIZER, Annotation, Label, Reason, WorkloadCondition
+from pykueue.api.constants import (
+    PROVREQ_ANNOTATION_PREFIX,
+    RESOURCE_IN_USE_FINALIZER,
+    Annotation,
+    Label,
+    Reason,
+    WorkloadCondition,
+)
 from pykueue.api.fields import label_value_faults
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import WORKLOAD, Kind
@@ -26,7 +33,6 @@ from pykueue.integrations.settings import JobSettings, queue_name
 from pykueue.integrations.validation import max_exec_time
 from pykueue.ports.reader import Reader
 
-PROVREQ_PREFIX = "provreq.kueue.x-k8s.io/"
 BY_OWNER_UID = "ownerUid"
 
 # What jobs are told when they are stopped.
@@ -276,7 +282,7 @@ def _without_partial(pod_set: PodSetWire, settings: JobSettings) -> PodSetWire:
 
 def _copied_annotations(job: Obj, settings: JobSettings) -> dict[str, str]:
     annotations = objects.annotations(job)
-    copied = {key: value for key, value in annotations.items() if key.startswith(PROVREQ_PREFIX)}
+    copied = {key: value for key, value in annotations.items() if key.startswith(PROVREQ_ANNOTATION_PREFIX)}
     gates = annotations.get(Annotation.ADMISSION_GATED_BY)
     if gates and settings.features[Gate.ADMISSION_GATED_BY]:
         copied[Annotation.ADMISSION_GATED_BY.value] = gates

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pykueue.api.constants import QueueReason
+from pykueue.api.constants import MULTIKUEUE_CONTROLLER, PROVISIONING_CONTROLLER, QueueReason
 from pykueue.api.objects import ObjectKey
 from pykueue.api.quantity import parse_quantity
 from pykueue.api.v1beta2 import (
@@ -36,9 +36,7 @@ from pykueue.core.tas.ledger import Ledger, places_of
 from pykueue.core.tas.topology import levels_of
 from pykueue.core.workload.info import Info
 
-MULTIKUEUE_CONTROLLER = "kueue.x-k8s.io/multikueue"
 _T = TypeVar("_T")
-PROVISIONING_CONTROLLER = "kueue.x-k8s.io/provisioning-request"
 
 
 @dataclass(slots=True)

@@ -237,6 +237,11 @@ class Assignment:
         """Whether some pods get their places in a second pass."""
         return any(ps.is_delayed for ps in self.pod_sets)
 
+    @property
+    def pod_counts(self) -> dict[str, int]:
+        """Pods per pod set."""
+        return {ps.name: ps.count for ps in self.pod_sets}
+
     def needs_preemption(self) -> list[FlavorResource]:
         """Flavor-resources that somebody must give up."""
         return [

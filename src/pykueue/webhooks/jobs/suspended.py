@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pykueue.api import objects
+from pykueue.api.constants import MULTIKUEUE_CONTROLLER
 from pykueue.api.errors import FieldError
 from pykueue.api.kinds import ADMISSION_CHECK, CLUSTER_QUEUE, LOCAL_QUEUE
 from pykueue.api.objects import Obj
@@ -24,8 +25,6 @@ from pykueue.ports.admission import AdmissionRequest, Operation
 from pykueue.ports.reader import Reader
 from pykueue.webhooks.base import CREATE_ONLY, KindWebhook
 from pykueue.webhooks.jobs.defaults import with_defaults, with_namespace
-
-MULTIKUEUE = "kueue.x-k8s.io/multikueue"
 
 
 class SuspendedJobWebhook(KindWebhook):
@@ -90,7 +89,7 @@ class SuspendedJobWebhook(KindWebhook):
             return job
         if (objects.get_path(job, *path.split(".")) or self._job.native_controller) != self._job.native_controller:
             return job
-        return with_path(job, path, MULTIKUEUE) if self._is_dispatched(job, reader) else job
+        return with_path(job, path, MULTIKUEUE_CONTROLLER) if self._is_dispatched(job, reader) else job
 
     def _is_dispatched(self, job: Obj, reader: Reader) -> bool:
         found = reader.get(LOCAL_QUEUE, objects.namespace(job), queue_name(job))
@@ -102,4 +101,6 @@ class SuspendedJobWebhook(KindWebhook):
             return False
         strategy = reader.typed(ClusterQueue, cluster_queue).spec.admission_checks_strategy
         checks = [reader.get(ADMISSION_CHECK, "", rule.name) for rule in strategy.admission_checks] if strategy else []
-        return any(c is not None and objects.get_path(c, "spec", "controllerName") == MULTIKUEUE for c in checks)
+        return any(
+            c is not None and objects.get_path(c, "spec", "controllerName") == MULTIKUEUE_CONTROLLER for c in checks
+        )
