@@ -28,8 +28,9 @@ COMPLETION_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 TEMPLATE = Template("spec.template", pod_index_label=COMPLETION_INDEX_LABEL)
 PARALLELISM = Count("spec.parallelism")
 COMPLETIONS = "spec.completions"
-# The labels by which the Job controller finds its pods; `batch.kubernetes.io/job-name` is useful to others, and stays in the pod set.
+# The labels by which the Job controller finds its pods; the Job's name is useful to others, and stays in the pod set.
 _MANAGED_LABELS = ("job-name", "controller-uid", "batch.kubernetes.io/controller-uid")
+_NAME_LABEL = "batch.kubernetes.io/job-name"
 _INTERVAL = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -42,7 +43,7 @@ class Job(SuspendedJob):
     halts_first = True
     managed_by = "spec.managedBy"
     native_controller = "kubernetes.io/job-controller"
-    kept_labels = _MANAGED_LABELS
+    kept_labels = (*_MANAGED_LABELS, _NAME_LABEL)
     templates = (TEMPLATE,)
 
     def is_suspended(self, obj: Obj) -> bool:

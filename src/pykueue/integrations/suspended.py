@@ -61,7 +61,7 @@ class SuspendedJob(JobIntegration):
     native_controller: ClassVar[str] = ""
     """The value of that field that means the kind's own controller."""
     kept_labels: ClassVar[Sequence[str]] = ()
-    """Labels of a template that belong to the kind's own controller: no part of pod sets, and left alone on restore."""
+    """Labels of a template that belong to the kind's own controller: left alone on restore, whatever the pod set says."""
 
     @abc.abstractmethod
     def progress(self, obj: Obj) -> Progress:

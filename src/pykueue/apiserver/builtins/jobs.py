@@ -176,8 +176,12 @@ def _validate_selector(job: Obj) -> list[FieldError]:
     pod_labels = dict(sorted((get_path(spec, "template", "metadata", "labels") or {}).items()))
     uid = str(metadata(job).get("uid") or "")
     if not spec.get("manualSelector"):
-        if pod_labels.get(CONTROLLER_UID) != uid:
-            errors.append(invalid("spec.template.metadata.labels", pod_labels, f"must be '{uid}'"))
+        name = str(metadata(job).get("name") or "")
+        for key, value in ((CONTROLLER_UID, uid), (JOB_NAME, name), ("controller-uid", uid), ("job-name", name)):
+            if key not in pod_labels:
+                errors.append(required(f"spec.template.metadata.labels[{key}]", f"must be '{value}'"))
+            elif pod_labels[key] != value:
+                errors.append(invalid(f"spec.template.metadata.labels[{key}]", pod_labels, f"must be '{value}'"))
         if selector != {"matchLabels": {CONTROLLER_UID: uid}}:
             errors.append(invalid("spec.selector", _sorted(selector), "`selector` not auto-generated"))
     if not matches_labels(selector, pod_labels):

@@ -313,6 +313,22 @@ def test_a_job_template_changes_only_while_nothing_runs() -> None:
     assert fault.path == "spec.template"
 
 
+def test_a_job_keeps_the_labels_of_its_pods() -> None:
+    """By them it finds its pods: those that the server made cannot be taken away, or changed."""
+    job, _ = create(JOB, make_job(suspend=True))
+    name = job["metadata"]["name"]
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    for key in ("batch.kubernetes.io/job-name", "job-name"):
+        for changed, want in (
+            ({k: v for k, v in labels.items() if k != key}, f"spec.template.metadata.labels[{key}]: Required value: "),
+            ({**labels, key: "other"}, f"spec.template.metadata.labels[{key}]: Invalid value: "),
+        ):
+            template = {**job["spec"]["template"], "metadata": {"labels": changed}}
+            (fault,) = update(JOB, job, spec={**job["spec"], "template": template})[1]
+            assert str(fault).startswith(want)
+            assert str(fault).endswith(f"must be '{name}'")
+
+
 @pytest.mark.parametrize(
     ("name", "spec", "want"),
     [

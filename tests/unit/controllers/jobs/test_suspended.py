@@ -14,6 +14,7 @@ from pykueue.api.v1beta2 import Admission, PodSetAssignment
 from pykueue.controllers.core import transitions
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.features import Gate
+from pykueue.integrations.job import Job
 from support.jobs import UID, JobWorld, make_settings, make_template
 from support.reconciling import flat
 
@@ -284,6 +285,17 @@ def test_completions_follow_where_the_job_says_so() -> None:
     spec = world.get(JOB, "job")["spec"]
     assert (spec["parallelism"], spec["completions"]) == (10, 10)
     assert world.names(WORKLOAD) == [WL]
+
+
+def test_the_labels_of_the_job_controller_stay() -> None:
+    """G10: also where a prebuilt Workload does not know them; a Job without them is refused."""
+    world = make_world()
+    own = ("job-name", "controller-uid", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
+    job = world.get(JOB, "job")
+    labels = {**dict.fromkeys(own, "x"), K + "podset": "main"}
+    template = {**job["spec"]["template"], "metadata": {"labels": labels}}
+    restored = Job().restored({**job, "spec": {**job["spec"], "template": template}}, world.workload(WL).spec.pod_sets)
+    assert restored["spec"]["template"]["metadata"]["labels"] == dict.fromkeys(own, "x")
 
 
 def test_partial_admission_can_be_switched_off() -> None:
