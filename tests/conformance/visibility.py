@@ -153,8 +153,8 @@ def check_services(cluster: Cluster) -> None:
         lambda: cluster.kubectl("get", "clusterqueues").stderr,
         "No resources found\n",
     )
-    path = f"/openapi/v3{GROUP}/v1beta2"
-    check("its OpenAPI document", lambda: "PendingWorkloadsSummary" in cluster.raw(path), want=True)
+    for path in (f"/openapi/v3{GROUP}/v1beta2", "/openapi/v2"):
+        check(f"{path} has it", lambda p=path: "v1beta2.PendingWorkloadsSummary" in cluster.raw(p), want=True)
 
 
 def check_rights(cluster: Cluster) -> None:

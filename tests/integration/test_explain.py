@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pykueue.api.kinds import DEPLOYMENT, JOB, LEADER_WORKER_SET
+from pykueue.api.kinds import DEPLOYMENT, JOB, LEADER_WORKER_SET, VISIBILITY_GROUP, Kind
 from pykueue.api.quantity import parse_quantity
 from pykueue.cli.explain import ExplainOptions, explained
 from pykueue.cli.snapshot import connect
@@ -85,6 +85,20 @@ def test_a_queue(cluster: CommandLine) -> None:
     page = cluster.run("explain", "cq", "serving", "--limit", "1").stdout
     assert "ClusterQueue serving: active" in page
     assert "... and 3 more (--limit)" in page
+
+
+def test_the_visibility_api_tells_the_same_order(cluster: CommandLine) -> None:
+    """Of both queues, over the wire, in both versions; places are counted from 0 there."""
+    told = cluster.json("explain", "localqueue", "team-queue")["queue"]["waiting"]
+    want = [(line["workload"], line["position"] - 1) for line in told]
+    assert len(want) == 4
+    for version in ("v1beta1", "v1beta2"):
+        of_cluster_queue = Kind(VISIBILITY_GROUP, version, "ClusterQueue", "clusterqueues", namespaced=False)
+        of_local_queue = Kind(VISIBILITY_GROUP, version, "LocalQueue", "localqueues")
+        for kind, name in ((of_cluster_queue, "serving"), (of_local_queue, "team-queue")):
+            items = cluster.request("GET", kind, name, subresource="pendingworkloads")["items"]
+            assert [(f"default/{i['metadata']['name']}", i["positionInClusterQueue"]) for i in items] == want
+            assert [i["positionInLocalQueue"] for i in items] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pykueue.api.errors import MethodNotAllowed, NotFound
 from pykueue.apiserver.extension import ExtensionApi
 from pykueue.apiserver.messages import HttpRequest
 from pykueue.apiserver.server import EmbeddedApiServer
+from pykueue.cli.cluster import EmbeddedCluster, UpOptions
 from pykueue.cli.visibility import TITLE, visibility_resources
 from pykueue.ports.transport import ApiRequest
 from support.world import World
@@ -142,3 +143,16 @@ def test_the_embedded_server_serves_it_beside_the_rest(world: World) -> None:
             await get(f"{GROUP}/v1beta2/{OF_CQ}", "PUT")
 
     asyncio.run(main())
+
+
+def test_the_gate_switches_it_off() -> None:
+    """An embedded cluster does not have the group then."""
+
+    async def main() -> set[str]:
+        options = UpOptions(nodes="none", memory=True, port=0, feature_gates="VisibilityOnDemand=false")
+        async with EmbeddedCluster.start(options) as cluster:
+            return {group["name"] for group in (await cluster.transport.request(ApiRequest("GET", "/apis")))["groups"]}
+
+    groups = asyncio.run(main())
+    assert "kueue.x-k8s.io" in groups
+    assert "visibility.kueue.x-k8s.io" not in groups
