@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pykueue.api.constants import Annotation, Reason, WorkloadCondition
-from pykueue.api.instant import Instant, format_time
+from pykueue.api.instant import Instant
 from pykueue.api.v1beta2 import Workload
 from pykueue.core.cache.clusterqueue import ClusterQueueState
 from pykueue.core.explain.amounts import attempt_facts
@@ -29,7 +29,7 @@ from pykueue.core.scheduler.nominate import NAMESPACE_MISMATCH
 from pykueue.core.tas.scheduling import NodeTopologies
 from pykueue.core.views import Admissibility
 from pykueue.core.workload.lifecycle import has_quota, is_finished, second_pass_need, waits_for_replacement
-from pykueue.core.workload.requeue import backoff_until, is_backoff_over
+from pykueue.core.workload.requeue import is_backoff_over
 
 AHEAD_MAX = 10
 
@@ -99,6 +99,8 @@ def _unblocked_by(workload: Workload, text: str, scene: Scene) -> str:
         return f"a ClusterQueue {scene.cluster_queue}"
     if text == NAMESPACE_MISMATCH:
         return f"labels of namespace {namespace}, or a namespaceSelector of ClusterQueue {queue.name}, that match"
+    if queue.is_active and queue.is_cyclic:
+        return f"a change of the cohorts above ClusterQueue {queue.name}, which form a cycle"
     if queue.is_active:
         return f"the end of this: {text}"
     why = [problem for _, problem in queue.problems] or ["is being deleted"]
@@ -147,7 +149,9 @@ def _explain_waiting(item: Pending, told: WorkloadExplanation, scene: Scene) -> 
     entry = answer.entry
     # Alone it may fit; then it matters what those ahead leave.
     in_order = what_if.ask(with_ahead=True) if answer.is_admitted and what_if.has_ahead else answer
-    reason, message = _verdict(answer, in_order, is_strict=queue.spec.spec.queueing_strategy == "StrictFIFO")
+    reason, message = _backoff(item.info.workload, scene.now) or _verdict(
+        answer, in_order, is_strict=queue.spec.spec.queueing_strategy == "StrictFIFO"
+    )
     told = msgspec.structs.replace(
         told,
         reason=reason,
@@ -208,7 +212,16 @@ def _settled(workload: Workload, told: WorkloadExplanation) -> WorkloadExplanati
         reason=condition.reason if condition is not None else "",
         message=condition.message if condition is not None else "",
     )
-    if state is not WorkloadCondition.QUOTA_RESERVED:
+    if state is WorkloadCondition.FINISHED:
+        return told
+    evicted = workload.condition(WorkloadCondition.EVICTED)
+    if evicted is not None and evicted.status == "True":
+        message = f"{evicted.message}; it is evicted, and holds its quota until its pods are gone"
+        return msgspec.structs.replace(told, reason=evicted.reason, message=message, wakes_on=("the end of its pods",))
+    if state is WorkloadCondition.ADMITTED:
+        ready = workload.condition(WorkloadCondition.PODS_READY)
+        if ready is not None and ready.status == "False":
+            return msgspec.structs.replace(told, message=f"{told.message}; {ready.message}")
         return told
     waiting = [check for check in workload.status.admission_checks if check.state != "Ready"]
     return msgspec.structs.replace(
@@ -232,6 +245,16 @@ def _gate(workload: Workload, features: Features) -> tuple[str, str, str]:
     return "AdmissionGated", "it is not queued", "a change of the Workload itself"
 
 
+def _backoff(workload: Workload, now: Instant) -> tuple[str, str] | None:
+    """Why it is not tried although it waits: it was evicted, and its time has not come; None if it may be tried."""
+    if is_backoff_over(workload, now):
+        return None
+    evicted = workload.condition(WorkloadCondition.EVICTED)
+    if evicted is None or evicted.status != "True":
+        return "", "it backs off"
+    return evicted.reason, f"{evicted.message}; it backs off"
+
+
 def _verdict(alone: Answer, in_order: Answer, *, is_strict: bool) -> tuple[str, str]:
     """The rule that says no and what it says, or that only the order does."""
     if in_order.is_admitted:
@@ -252,11 +275,8 @@ def _wakes(
     item: Pending, queue: ClusterQueueState, answer: Answer, scene: Scene, *, has_topology: bool
 ) -> tuple[str, ...]:
     """What makes the scheduler look again."""
-    until = backoff_until(item.info.workload)
-    if until is None:
-        return ("the end of its backoff (condition Requeued)",)
-    if until > scene.now:
-        return (f"the end of its backoff, at {format_time(until)}",)
+    if not is_backoff_over(item.info.workload, scene.now):
+        return (_end_of_backoff(item.info.workload),)
     if waits_for_replacement(item.info.workload):
         return ("new pods in the place of those that failed",)
     if answer.is_admitted:
@@ -276,6 +296,15 @@ def _wakes(
         *places,
         *own,
     )
+
+
+def _end_of_backoff(workload: Workload) -> str:
+    state = workload.status.requeue_state
+    requeued = workload.condition(WorkloadCondition.REQUEUED)
+    if state is not None and state.requeue_at:
+        return f"the end of its backoff, at {state.requeue_at}"
+    why = f", which is False for {requeued.reason}" if requeued is not None else ""
+    return f"its condition Requeued{why}, turning True"
 
 
 _BY_QUOTA_ALONE = (Reason.EXCEEDS_MAX_QUOTA, Reason.NO_MATCHING_FLAVOR)

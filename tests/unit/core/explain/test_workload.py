@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pykueue.api.configuration.types import Configuration, WaitForPodsReady
+from pykueue.api.v1beta2 import Condition
 from pykueue.core.explain.facts import LastTried, WorkloadExplanation
 from support.nodes import HOST
 from support.world import World
@@ -197,12 +199,60 @@ def test_an_unknown_workload() -> None:
 
 
 def _with_status(workload: Any, **changes: Any) -> Any:
-    import msgspec
-
     return msgspec.structs.replace(workload, status=msgspec.structs.replace(workload.status, **changes))
 
 
 def _with_spec(workload: Any, **changes: Any) -> Any:
-    import msgspec
-
     return msgspec.structs.replace(workload, spec=msgspec.structs.replace(workload.spec, **changes))
+
+
+def conditions(*told: tuple[str, str, str, str]) -> list[dict[str, str]]:
+    stamp = "2023-11-14T22:13:20Z"
+    return [{"type": t, "status": s, "reason": r, "message": m, "lastTransitionTime": stamp} for t, s, r, m in told]
+
+
+def test_one_that_backs_off() -> None:
+    """It would fit, and is not tried before its time: why it was evicted, and when that is."""
+    world = World()
+    world.queue("cq", "f:4")
+    evicted = ("Evicted", "True", "PodsReadyTimeout", "Exceeded the PodsReady timeout ns/w")
+    requeued = ("Requeued", "False", "PodsReadyTimeout", "")
+    status = {"conditions": conditions(evicted, requeued), "requeueState": {"requeueAt": "2023-11-14T23:00:00Z"}}
+    world.workload("w", "cq", "1", status=status)
+    told = explain(world, "w")
+    assert (told.reason, told.message) == ("PodsReadyTimeout", "Exceeded the PodsReady timeout ns/w; it backs off")
+    assert (told.wakes_on, told.remedies) == (("the end of its backoff, at 2023-11-14T23:00:00Z",), ())
+    world.workload("w", "cq", "1", status={"conditions": conditions(evicted, requeued)})
+    want = ("its condition Requeued, which is False for PodsReadyTimeout, turning True",)
+    assert explain(world, "w").wakes_on == want
+
+
+def test_one_that_holds_quota_without_running() -> None:
+    """Whoever is evicted says so while it leaves; whose pods are not ready says that."""
+    world = World()
+    world.queue("cq", "f:4")
+    held = world.workload("w", "cq", "1", at="f")
+    more = conditions(
+        ("PodsReady", "False", "WaitForStart", "Not all pods are ready or succeeded"),
+        ("Evicted", "True", "Preempted", "why"),
+    )
+    waits, evicted = msgspec.convert(more, list[Condition])
+    world.put(_with_status(held, conditions=(*held.status.conditions, waits)))
+    told = explain(world, "w")
+    assert (told.state, told.message.partition("; ")[2]) == ("Admitted", "Not all pods are ready or succeeded")
+    world.put(_with_status(held, conditions=(*held.status.conditions, waits, evicted)))
+    told = explain(world, "w")
+    assert (told.state, told.reason, told.wakes_on) == ("Admitted", "Preempted", ("the end of its pods",))
+    assert told.message == "why; it is evicted, and holds its quota until its pods are gone"
+
+
+def test_a_cycle_of_cohorts() -> None:
+    """Nothing but the end of the cycle helps."""
+    world = World()
+    world.cohort("a", parent="b")
+    world.cohort("b", parent="a")
+    world.queue("cq", "f:4", "a")
+    world.workload("w", "cq", "1")
+    told = explain(world, "w")
+    assert (told.reason, told.message) == ("Suspended", "ClusterQueue cq is inactive")
+    assert told.wakes_on == ("a change of the cohorts above ClusterQueue cq, which form a cycle",)
