@@ -158,8 +158,8 @@ def matches_labels(selector: Mapping[str, Any] | None, values: Mapping[str, str]
     Raises:
         ValueError: an operator that does not exist.
     """
-    if selector is None:
-        return False
+    if not selector:
+        return selector is not None
     if any(values.get(k) != v for k, v in (selector.get("matchLabels") or _EMPTY).items()):
         return False
     return all(_matches(expression, values) for expression in selector.get("matchExpressions") or ())

@@ -24,8 +24,8 @@ ResourceMap: TypeAlias = Mapping[str, str | int | float]
 """Resource name to quantity, as on the wire."""
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    pass
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """Frozen, and made of what was there before: so it is in no cycle, and the garbage collector need not look at it."""
 
 
 class OwnerRef(_Struct, frozen=True):

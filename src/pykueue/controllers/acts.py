@@ -77,15 +77,15 @@ def again(act: Repeatable, workload: Workload) -> Repeatable | None:
     has_quota = workload.is_true(WorkloadCondition.QUOTA_RESERVED)
     match act:
         case SecondPassFailed():
-            return dataclasses.replace(act, workload=workload) if has_quota else None
+            return msgspec.structs.replace(act, workload=workload) if has_quota else None
         case Pending():
-            return dataclasses.replace(act, workload=workload) if not has_quota and workload.spec.active else None
+            return msgspec.structs.replace(act, workload=workload) if not has_quota and workload.spec.active else None
         case Admit():
-            return dataclasses.replace(act, workload=workload) if _as_decided(act.workload, workload) else None
+            return msgspec.structs.replace(act, workload=workload) if _as_decided(act.workload, workload) else None
         case Eviction():
             if not has_quota or workload.is_true(WorkloadCondition.EVICTED):
                 return None
-            return dataclasses.replace(act, victim=dataclasses.replace(act.victim, workload=workload))
+            return dataclasses.replace(act, victim=msgspec.structs.replace(act.victim, workload=workload))
         case _:
             assert_never(act)
 

@@ -204,7 +204,7 @@ class AdmissionController:
         self.engine.preemption_failed(eviction.victim.key, now)
         if not eviction.attempt.is_served:
             preemption = eviction.attempt.preemption
-            self._late.append(dataclasses.replace(preemption.pending, message=preemption.failed_message))
+            self._late.append(msgspec.structs.replace(preemption.pending, message=preemption.failed_message))
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         """See `ports.engine.Engine`."""

@@ -34,7 +34,7 @@ from pykueue.core.engine_state import discard
 from pykueue.core.explain.explainer import Explainer
 from pykueue.core.features import Gate
 from pykueue.core.queue.heads import Pending
-from pykueue.core.scheduler.assumed import as_admitted, was_released
+from pykueue.core.scheduler.assumed import as_admitted, held_pod_sets, was_released
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.decisions import Admit, CycleResult
 from pykueue.core.scheduler.entry import Entry, Status
@@ -81,13 +81,12 @@ class AdmissionEngine(EngineMoves):
             self._assumed.pop(key, None)
             self._leave_queue(key)
             self._hold(self._maker.reserving(workload, self._cache.workloads.get(key)), now)
-            self._look_again(workload, now)
         elif key in self._assumed and not was_released(self._assumed[key], workload):
             self._track_readiness(key)
         else:
             self._assumed.pop(key, None)
             self._release(key, now)
-            self._queue(workload, now)
+            self._queue(key, workload, now)
         self._fair_usage.set_workload(key, workload, now)
         self._retry_freed(now)
 
@@ -218,9 +217,8 @@ class AdmissionEngine(EngineMoves):
 
     def next_cycle_at(self, now: Instant) -> Instant | None:
         """When a cycle should run: `now` or earlier for at once, None for not before another event."""
-        times = []
         wakes = (self._queues.wake_at(), self._second_pass.wake_at(), self._preemptions.wake_at())
-        times += [at for at in wakes if at is not None]
+        times = [at for at in wakes if at is not None]
         self._mark()
         if not (self._waits_for_pods and self._not_ready) and self._ready.is_due():
             times.append(Instant(self._last_cycle_at + self._backoff_us))
@@ -248,7 +246,7 @@ class AdmissionEngine(EngineMoves):
         is_same = [self._put_back(entry, now) for entry in entries]
         for entry in entries:
             if entry.info.key in admitted:
-                self._assume(admitted[entry.info.key], now)
+                self._assume(admitted[entry.info.key], entry, now)
                 if not admitted[entry.info.key].is_second_pass:
                     self._fair_usage.charge(entry.info, ignores_undeclared=self._ignores_undeclared())
         self._ready.settle(
@@ -268,12 +266,11 @@ class AdmissionEngine(EngineMoves):
         workload = self._workloads.get(key)
         if workload is not None and has_quota(workload):
             self._hold(self._maker.reserving(workload), now)
-            self._look_again(workload, now)
             return
         self._fair_usage.drop(key)
         self._release(key, now)
         if requeue and workload is not None:
-            self._queue(workload, now)
+            self._queue(key, workload, now)
 
     def second_pass_failed(self, key: ObjectKey, now: Instant) -> None:
         """What a second pass decided could not be written: it is tried again later."""
@@ -374,14 +371,17 @@ class AdmissionEngine(EngineMoves):
         is_asked = self._config.resources.quota_check_strategy == "IgnoreUndeclared"
         return is_asked and self._features[Gate.QUOTA_CHECK_STRATEGY]
 
-    def _assume(self, decision: Admit, now: Instant) -> None:
+    def _assume(self, decision: Admit, entry: Entry, now: Instant) -> None:
         self._assumed[decision.key] = decision.workload
         self._leave_queue(decision.key)
         if decision.replaces is not None:
             # The older slice is finished in the same chain of writes; until that is seen its pods are the new slice's.
             self._cache.remove_workload(decision.replaces.key)
         workload = as_admitted(decision, now)
-        info = self._maker.reserving(workload)
+        if entry.is_second_pass or entry.assignment is None:
+            info = self._maker.reserving(workload)
+        else:
+            info = self._maker.assumed(workload, held_pod_sets(workload, entry.assignment), entry.info)
         self._cache.add_workload(info)
         self._ready.mark_tree(info.cluster_queue)
         self._track_readiness(decision.key)

@@ -51,9 +51,8 @@ class EngineMoves(EngineState):
             if spec is not None and self._cache.queue(spec.spec.cluster_queue) is None:
                 self._changed[1][local] = None
 
-    def _queue(self, workload: Workload, now: Instant) -> None:
+    def _queue(self, key: ObjectKey, workload: Workload, now: Instant) -> None:
         """Let a Workload without quota wait where it belongs, or nowhere."""
-        key = workload.key
         local_key = local_queue_of(workload)
         local = self._queues.local_queues.get(local_key)
         name = local.spec.cluster_queue if local is not None else ""
@@ -61,7 +60,8 @@ class EngineMoves(EngineState):
         if known is not None and known.info.local_queue != local_key:
             self._leave_queue(key)
             known = None
-        is_open = self._queues.is_open(local_key) and self._queues.queue(name) is not None
+        waiting = self._queues.queue(name)
+        is_open = waiting is not None and local is not None and local.spec.stop_policy == "None"
         may_wait = is_queueable if known is None else may_stay_queued
         if not is_open or not may_wait(workload, self._features) or self.is_parent(workload):
             self._leave_queue(key)
@@ -69,7 +69,6 @@ class EngineMoves(EngineState):
         info = self._maker.pending(workload, name, known.info if known is not None else None)
         self._queues.put(self._with_tie(info), now)
         self._ready.mark(name)
-        waiting = self._queues.queue(name)
         if known is None:
             self._touch(name, local_key)
             if waiting is not None and waiting.is_parked(key):
@@ -82,7 +81,7 @@ class EngineMoves(EngineState):
             self._touch(item.info.cluster_queue, item.info.local_queue)
 
     def _hold(self, info: Info, now: Instant) -> None:
-        """Count a Workload with quota; less than before wakes others."""
+        """Count a Workload with quota, as it was written; less than before wakes others."""
         old = self._cache.workloads.get(info.key)
         self._cache.add_workload(info)
         self._ready.mark_tree(info.cluster_queue)
@@ -92,22 +91,26 @@ class EngineMoves(EngineState):
             old.cluster_queue != info.cluster_queue
             or old.priority != info.priority
             or old.workload.spec.priority_class_ref != info.workload.spec.priority_class_ref
-            or any(info.usage.get(item, 0) < amount for item, amount in old.usage.items())
+            or (
+                old.usage is not info.usage
+                and any(info.usage.get(item, 0) < amount for item, amount in old.usage.items())
+            )
         ):
             self._ready.mark_tree(old.cluster_queue)
             self._retry([old.cluster_queue], now)
+        self._look_again(info, now)
 
     def _home(self, key: ObjectKey) -> str | None:
         """The ClusterQueue in which a Workload waits, for quota or for places."""
         held = self._cache.workloads.get(key) if key in self._second_pass else None
         return held.cluster_queue if held is not None else self._queues.home(key)
 
-    def _look_again(self, workload: Workload, now: Instant) -> None:
+    def _look_again(self, info: Info, now: Instant) -> None:
         """Queue a Workload with quota whose pods need places, or other ones."""
-        key = workload.key
-        queue = self._cache.queue(self._cache.workloads[key].cluster_queue)
+        key = info.key
         nodes = [d.values[-1] for places in self._cache.ledger.of(key) for d in places.domains]
-        need = second_pass_need(workload, nodes)
+        need = second_pass_need(info.workload, nodes)
+        queue = self._cache.queue(info.cluster_queue) if need is not None else None
         if need is None or (queue is not None and self._cache.is_delegating(queue)):
             self._second_pass.delete(key)
         else:
@@ -116,7 +119,7 @@ class EngineMoves(EngineState):
     def _release(self, key: ObjectKey, now: Instant) -> None:
         """Give back what a Workload held, and wake whoever may use it."""
         self._second_pass.delete(key)
-        flavors = {places.flavor for places in self._cache.ledger.of(key)}
+        places = self._cache.ledger.of(key)
         info = self._cache.remove_workload(key)
         self._not_ready.pop(key, None)
         if info is not None:
@@ -124,7 +127,7 @@ class EngineMoves(EngineState):
             self._ready.mark_tree(info.cluster_queue)
             self._touch(info.cluster_queue, info.local_queue)
             # Nodes are shared by all that use the flavor, whatever cohort they are in.
-            others = self._cache.queues_using(flavors) if flavors else []
+            others = self._cache.queues_using({each.flavor for each in places}) if places else ()
             for name in others:
                 self._ready.mark(name)
             self._retry([info.cluster_queue, *others], now)
@@ -134,9 +137,11 @@ class EngineMoves(EngineState):
         self._release(key, now)
 
     def _track_readiness(self, key: ObjectKey) -> None:
-        info = self._cache.workloads.get(key)
         pods_ready = self._config.wait_for_pods_ready
-        if info is None or pods_ready is None or not pods_ready.block_admission:
+        if pods_ready is None or not pods_ready.block_admission:
+            return
+        info = self._cache.workloads.get(key)
+        if info is None:
             return
         if info.is_admitted and not info.workload.is_true(WorkloadCondition.PODS_READY):
             self._not_ready[key] = None
@@ -171,7 +176,7 @@ class EngineMoves(EngineState):
             workload = self._workloads[key]
             if not has_quota(workload) and key not in self._assumed and not is_finished(workload):
                 self._leave_queue(key)
-                self._queue(workload, now)
+                self._queue(key, workload, now)
 
     def _wake(self, now: Instant) -> None:
         for key in self._queues.due_timers(now):

@@ -138,7 +138,7 @@ class EngineState:
     def _with_tie(self, info: Info) -> Info:
         """A variant waits behind its more favorable siblings, which are as old (§15)."""
         parent = parent_of(info.workload) if self._features[Gate.CONCURRENT_ADMISSION] else None
-        queue = self._cache.queue(info.cluster_queue)
+        queue = self._cache.queue(info.cluster_queue) if parent is not None else None
         if parent is None or queue is None:
             return info
         return msgspec.structs.replace(info, tie=f"{parent.uid}/{rank(queue.spec, flavor_of(info.workload)):03}")

@@ -84,8 +84,10 @@ class FairUsage:
             info: the Workload as it waited.
             ignores_undeclared: only resources that the ClusterQueue covers count.
         """
+        if self._book is None:
+            return
         queue = self._cache.queue(info.cluster_queue)
-        if self._book is None or queue is None or self.order_of(queue) is None:
+        if queue is None or self.order_of(queue) is None:
             return
         requests: dict[str, int] = {}
         for pod_set in info.pod_sets:
@@ -97,8 +99,10 @@ class FairUsage:
 
     def set_workload(self, key: ObjectKey, workload: Workload | None, now: Instant) -> None:
         """The penalty of an admitted Workload becomes consumption; that of one which will not be admitted is dropped."""
-        charged = self._book.charged(key) if self._book is not None else None
-        if self._book is None or charged is None:
+        if self._book is None:
+            return
+        charged = self._book.charged(key)
+        if charged is None:
             return
         if workload is not None and charged == ObjectKey(workload.metadata.namespace, workload.spec.queue_name):
             if workload.is_true(WorkloadCondition.ADMITTED):

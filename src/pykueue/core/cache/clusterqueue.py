@@ -41,20 +41,37 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Tally:
-    """Counts and usage of the Workloads with quota, of a ClusterQueue or a LocalQueue."""
+    """Counts and usage of the Workloads with quota, of a ClusterQueue or a LocalQueue.
 
-    reserving: int = 0
+    Attributes:
+        admitted: how many are admitted.
+        usage: what these hold.
+        reserving: how many hold quota, admitted or not.
+    """
+
     admitted: int = 0
-    reservation: dict[FlavorResource, int] = field(default_factory=dict)
     usage: dict[FlavorResource, int] = field(default_factory=dict)
+    reserving: int = 0
+    _waiting: dict[FlavorResource, int] = field(default_factory=dict)
+    """What those hold that are not admitted yet; each Workload is in one of the two books."""
+
+    @property
+    def reservation(self) -> dict[FlavorResource, int]:
+        """What all of them hold."""
+        total = dict(self.usage)
+        for item, amount in self._waiting.items():
+            total[item] = total.get(item, 0) + amount
+        return total
 
     def count(self, info: Info, sign: int) -> None:
         """Add (1) or take away (-1) one Workload."""
         self.reserving += sign
-        _add(self.reservation, info.usage, sign)
+        book = self._waiting
         if info.is_admitted:
             self.admitted += sign
-            _add(self.usage, info.usage, sign)
+            book = self.usage
+        for item, amount in info.usage.items():
+            book[item] = book.get(item, 0) + sign * amount
 
 
 @dataclass(slots=True, eq=False)
@@ -63,24 +80,39 @@ class ClusterQueueState:
 
     Attributes:
         name: of the ClusterQueue.
-        spec: the object.
+        spec: the object; `take` changes what follows from it too.
+        node: its leaf in the quota tree.
         group_of: covered resource to the number of its resource group.
+        uses_flavors: names of its flavors, in spec order.
+        checks: admission checks and the flavors each is for; no flavors means all.
         problems: reason and text of everything that makes it inactive; empty if it can admit.
         generation: the allocatable generation (§6.3).
         workloads: what holds quota here.
-        node: its leaf in the quota tree.
         is_cyclic: whether its cohorts form a cycle.
     """
 
     name: str
     spec: ClusterQueue
-    group_of: dict[str, int]
     node: QuotaNode
+    group_of: dict[str, int] = field(init=False)
+    uses_flavors: list[str] = field(init=False)
+    checks: Mapping[str, tuple[str, ...]] = field(init=False)
     problems: tuple[tuple[QueueReason, str], ...] = ()
     generation: int = 1
     workloads: dict[ObjectKey, Info] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     is_cyclic: bool = False
+
+    def __post_init__(self) -> None:
+        self.take(self.spec)
+
+    def take(self, spec: ClusterQueue) -> None:
+        """Take in another version of the object."""
+        groups, strategy = spec.spec.resource_groups, spec.spec.admission_checks_strategy
+        self.spec = spec
+        self.group_of = {r: i for i, group in enumerate(groups) for r in group.covered_resources}
+        self.uses_flavors = [flavor.name for group in groups for flavor in group.flavors]
+        self.checks = {} if strategy is None else {c.name: c.on_flavors for c in strategy.admission_checks}
 
     @property
     def groups(self) -> Sequence[ResourceGroup]:
@@ -96,17 +128,6 @@ class ClusterQueueState:
     def covers_pods(self) -> bool:
         """Whether pods are counted implicitly (§4.1)."""
         return PODS in self.group_of
-
-    @property
-    def uses_flavors(self) -> list[str]:
-        """Names of its flavors, in spec order."""
-        return [flavor.name for group in self.groups for flavor in group.flavors]
-
-    @property
-    def checks(self) -> Mapping[str, tuple[str, ...]]:
-        """Admission checks and the flavors each is for; no flavors means all."""
-        strategy = self.spec.spec.admission_checks_strategy
-        return {} if strategy is None else {c.name: c.on_flavors for c in strategy.admission_checks}
 
 
 class Cache:
@@ -171,18 +192,16 @@ class Cache:
                 self._forest.delete_cluster_queue(name)
                 self._is_fresh = False
             return
-        groups = spec.spec.resource_groups
-        group_of = {r: i for i, group in enumerate(groups) for r in group.covered_resources}
         if old is None or _quota_part(old.spec) != _quota_part(spec):
-            quotas = quotas_of(groups)
+            quotas = quotas_of(spec.spec.resource_groups)
             self._forest.set_cluster_queue(name, spec.spec.cohort_name, quotas, weight_of(spec.spec.fair_sharing))
             self._is_fresh = False
         if old is None:
-            old = self._queues[name] = ClusterQueueState(name, spec, group_of, QuotaNode(name, is_cohort=False))
+            old = self._queues[name] = ClusterQueueState(name, spec, QuotaNode(name, is_cohort=False))
             for info in self._homeless.pop(name, {}).values():
                 old.workloads[info.key] = info
                 old.tally.count(info, 1)
-        old.spec, old.group_of = spec, group_of
+        old.take(spec)
         self._judge(old)
 
     def set_cohort(self, name: str, cohort: Cohort | None) -> None:
@@ -272,15 +291,17 @@ class Cache:
             self.remove_workload(info.key)
         self.workloads[info.key] = info
         self.ledger.hold(info.key, places_of(info.workload, self.has_topology))
-        self.local_tallies.setdefault(info.local_queue, Tally()).count(info, 1)
+        tally = self.local_tallies.get(info.local_queue)
+        if tally is None:
+            tally = self.local_tallies[info.local_queue] = Tally()
+        tally.count(info, 1)
         queue = self._queues.get(info.cluster_queue)
         if queue is None:
             self._homeless.setdefault(info.cluster_queue, {})[info.key] = info
             return
         queue.workloads[info.key] = info
         queue.tally.count(info, 1)
-        for item, amount in info.usage.items():
-            queue.node.add_usage(queue.node.tree.number(item), amount)
+        queue.node.hold(info.usage)
 
     def _swap(self, old: Info, info: Info) -> bool:
         """Put a version in the place of another that holds the same quota in the same queues; False if it does not."""
@@ -318,8 +339,7 @@ class Cache:
         del queue.workloads[key]
         queue.generation += 1
         queue.tally.count(info, -1)
-        for item, amount in info.usage.items():
-            queue.node.remove_usage(queue.node.tree.number(item), amount)
+        queue.node.give_back(info.usage)
         return info
 
     def _refresh(self) -> None:
@@ -331,9 +351,7 @@ class Cache:
             queue.node = self._forest.cluster_queue(name)
             queue.is_cyclic = self._forest.is_cyclic(name)
             queue.generation += 1
-            for item, amount in queue.tally.reservation.items():
-                if amount:
-                    queue.node.add_usage(queue.node.tree.number(item), amount)
+            queue.node.hold({item: amount for item, amount in queue.tally.reservation.items() if amount})
 
     def _judge_all(self, uses: Callable[[ClusterQueueState], bool]) -> list[str]:
         found = [queue for queue in self._queues.values() if uses(queue)]
@@ -418,11 +436,6 @@ def weight_of(fair_sharing: FairSharingSpec | None) -> float:
     if fair_sharing is None or fair_sharing.weight is None:
         return 1.0
     return parse_quantity(fair_sharing.weight).nanos / 1e9
-
-
-def _add(total: dict[FlavorResource, int], usage: Mapping[FlavorResource, int], sign: int) -> None:
-    for item, amount in usage.items():
-        total[item] = total.get(item, 0) + sign * amount
 
 
 def _quota_part(queue: ClusterQueue) -> tuple[object, ...]:

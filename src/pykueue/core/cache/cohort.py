@@ -114,10 +114,13 @@ class QuotaNode:
     def add_usage(self, i: int, amount: int) -> None:
         """Use more; what exceeds the local quota is used of the parent's."""
         node: QuotaNode | None = self
-        write = self.tree.write
+        journal = self.tree.journal
         while node is not None and amount:
-            used, local = node.usage[i], node.local[i]
-            write(node.usage, i, add(used, amount))
+            usage, local = node.usage, node.local[i]
+            used = usage[i]
+            if journal is not None:
+                journal.append((usage, i, used))
+            usage[i] = add(used, amount)
             if used < local:
                 amount = max(0, sub(amount, sub(local, used)))
             node = node.parent
@@ -125,14 +128,29 @@ class QuotaNode:
     def remove_usage(self, i: int, amount: int) -> None:
         """Use less; the inverse of `add_usage`."""
         node: QuotaNode | None = self
-        write = self.tree.write
+        journal = self.tree.journal
         while node is not None and amount:
-            used, local = node.usage[i], node.local[i]
-            write(node.usage, i, sub(used, amount))
+            usage, local = node.usage, node.local[i]
+            used = usage[i]
+            if journal is not None:
+                journal.append((usage, i, used))
+            usage[i] = sub(used, amount)
             if used <= local:
                 return
             amount = min(amount, sub(used, local))
             node = node.parent
+
+    def hold(self, usage: Mapping[FlavorResource, int]) -> None:
+        """Use what a Workload holds."""
+        number = self.tree.number
+        for item, amount in usage.items():
+            self.add_usage(number(item), amount)
+
+    def give_back(self, usage: Mapping[FlavorResource, int]) -> None:
+        """Use no more what a Workload holds."""
+        number = self.tree.number
+        for item, amount in usage.items():
+            self.remove_usage(number(item), amount)
 
     def borrowing_level(self, i: int, amount: int) -> tuple[int, bool]:
         """How far up the quota for `amount` more comes from (§6.6).
@@ -195,7 +213,7 @@ class QuotaNode:
 class QuotaTree:
     """One root with everything below it."""
 
-    __slots__ = ("_journal", "by_resource", "index", "items", "root")
+    __slots__ = ("by_resource", "index", "items", "journal", "root")
 
     def __init__(self, root: QuotaNode, quotas: Mapping[str, Mapping[FlavorResource, Quota]]) -> None:
         """Number the flavor-resources and compute what depends on quotas.
@@ -208,7 +226,8 @@ class QuotaTree:
         self.items: list[FlavorResource] = []
         self.index: dict[FlavorResource, int] = {}
         self.by_resource: dict[str, list[int]] = {}
-        self._journal: list[tuple[list[int], int, int]] | None = None
+        self.journal: list[tuple[list[int], int, int]] | None = None
+        """Inside a trial: every amount that was changed, its number, and what it was."""
         for node in _walk(root):
             node.tree = self
             for item in quotas.get(_quota_key(node), ()):
@@ -231,8 +250,8 @@ class QuotaTree:
 
     def write(self, values: list[int], i: int, value: int) -> None:
         """Set one amount; noted inside a trial."""
-        if self._journal is not None:
-            self._journal.append((values, i, values[i]))
+        if self.journal is not None:
+            self.journal.append((values, i, values[i]))
         values[i] = value
 
     def raise_nominal(self, node: QuotaNode, i: int, amount: int) -> None:
@@ -252,15 +271,15 @@ class QuotaTree:
     @contextmanager
     def trial(self) -> Iterator[None]:
         """Undo at the end of the block every change of usage made in it. Trials nest."""
-        outer = self._journal
+        outer = self.journal
         notes: list[tuple[list[int], int, int]] = []
-        self._journal = notes
+        self.journal = notes
         try:
             yield
         finally:
             for values, i, old in reversed(notes):
                 values[i] = old
-            self._journal = outer
+            self.journal = outer
 
     def _number(self, item: FlavorResource) -> int:
         found = self.index.get(item)

@@ -160,10 +160,10 @@ class QueueManager:
 
     def wake_at(self) -> Instant | None:
         """When the next batch or timer is due."""
-        times = [self._timers[0][0]] if self._timers else []
-        if self._retry_at is not None:
-            times.append(self._retry_at)
-        return min(times, default=None)
+        if not self._timers:
+            return self._retry_at
+        timer = self._timers[0][0]
+        return timer if self._retry_at is None else min(timer, self._retry_at)
 
     def _leave(self, key: ObjectKey) -> None:
         _, local = self._home.pop(key)

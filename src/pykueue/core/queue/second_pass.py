@@ -8,6 +8,7 @@ Source: scheduling.md §3.8.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ class SecondPassQueue:
 
     def __init__(self) -> None:
         self._turns: dict[ObjectKey, _Turn] = {}
+        self._due: list[tuple[Instant, ObjectKey]] = []
+        """Heap of turns; an entry counts only if its Workload's turn is still then."""
 
     def __contains__(self, key: ObjectKey) -> bool:
         return key in self._turns
@@ -45,9 +48,9 @@ class SecondPassQueue:
         """Queue a Workload; one that waits for the same need already keeps its turn."""
         turn = self._turns.get(key)
         if turn is None or turn.need != need:
-            self._turns[key] = _Turn(need, 0, Instant(now + SECOND_US))
-        elif turn.at is None:
-            turn.at = Instant(now + _delay_us(turn.failures))
+            turn = self._turns[key] = _Turn(need, 0, None)
+        if turn.at is None:
+            self._wait(key, turn, now)
 
     def delete(self, key: ObjectKey) -> None:
         """It needs no second pass."""
@@ -58,18 +61,30 @@ class SecondPassQueue:
         turn = self._turns.get(key)
         if turn is not None:
             turn.failures += 1
-            turn.at = Instant(now + _delay_us(turn.failures))
+            self._wait(key, turn, now)
 
     def take(self, now: Instant) -> list[ObjectKey]:
         """Workloads whose turn it is, by name; they come back by `failed`, or by `put` if what was decided could not be written."""
-        due = sorted(key for key, turn in self._turns.items() if turn.at is not None and turn.at <= now)
-        for key in due:
+        due = []
+        while (at := self.wake_at()) is not None and at <= now:
+            key = heapq.heappop(self._due)[1]
             self._turns[key].at = None
-        return due
+            due.append(key)
+        return sorted(due)
 
     def wake_at(self) -> Instant | None:
         """When the next turn is."""
-        return min((turn.at for turn in self._turns.values() if turn.at is not None), default=None)
+        while self._due:
+            at, key = self._due[0]
+            turn = self._turns.get(key)
+            if turn is not None and turn.at == at:
+                return at
+            heapq.heappop(self._due)
+        return None
+
+    def _wait(self, key: ObjectKey, turn: _Turn, now: Instant) -> None:
+        turn.at = Instant(now + _delay_us(turn.failures))
+        heapq.heappush(self._due, (turn.at, key))
 
 
 def _delay_us(failures: int) -> int:

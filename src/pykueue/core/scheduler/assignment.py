@@ -31,7 +31,7 @@ class Mode(enum.IntEnum):
     @property
     def is_preempt(self) -> bool:
         """Whether it needs somebody's quota."""
-        return self in (Mode.NO_CANDIDATES, Mode.PREEMPT, Mode.RECLAIM)
+        return Mode.NO_FIT < self < Mode.FIT
 
 
 NO_FIT_SEVERITY: Mapping[Reason, int] = {
@@ -110,12 +110,14 @@ class FlavorChoice(msgspec.Struct, frozen=True):
         mode: how it can be had.
         borrowing: level that the quota comes from.
         tried: index of the last flavor looked at, -1 if it was the last of the group.
+        item: number of the flavor-resource in the quota tree.
     """
 
     flavor: str
     mode: Mode
     borrowing: int
     tried: int
+    item: int
 
 
 @dataclass(slots=True)
@@ -213,8 +215,9 @@ class Assignment:
         """The worst over the pod sets, reported as NO_FIT, PREEMPT or FIT."""
         worst = Mode.FIT
         for ps in self.pod_sets:
-            worst = min(worst, ps.mode)
-        return worst if worst is Mode.FIT or worst is Mode.NO_FIT else Mode.PREEMPT
+            mode = ps.mode
+            worst = min(worst, mode)
+        return Mode.PREEMPT if worst.is_preempt else worst
 
     @property
     def no_fit_reason(self) -> Reason:

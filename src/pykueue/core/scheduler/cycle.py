@@ -86,8 +86,9 @@ class Cycle:
             for tree in {id(tree): tree for tree in trees}.values():
                 trials.enter_context(tree.trial())
             self.seats.keep()
+            nominator = self.nominator.without(frozenset(self.seats.leaving))
             for entry in entries:
-                self._nominate(entry)
+                self._nominate(entry, nominator)
             nominated = [entry for entry in entries if entry.status is Status.NOMINATED]
             stopped = False
             for entry in self._ordered(nominated):
@@ -108,11 +109,9 @@ class Cycle:
             if _is_status_due(entry)
         )
 
-    def _nominate(self, entry: Entry) -> None:
+    def _nominate(self, entry: Entry, nominator: Nominator) -> None:
         """Judge a head beside everybody else's seats, and without its own."""
-        key = entry.info.key
-        nominator = self.nominator.without(frozenset(self.seats.leaving))
-        with self.seats.own_given_up(key):
+        with self.seats.own_given_up(entry.info.key):
             nominator.nominate(entry)
             if self.seats.is_safe and entry.targets:
                 self._spare_returning(entry, nominator)
@@ -258,12 +257,12 @@ class Cycle:
         assert entry.assignment is not None
         node = entry.queue.node
         gone = list(self._chosen(entry))
+        if not gone and not entry.targets:
+            return self._has_room(node, entry.assignment, with_places=with_places)
         known = {target.info.key for target in gone}
         gone += [target for target in entry.targets if target.info.key not in known]
         if entry.replaces is not None and entry.replaces.key in known:
             return False
-        if not gone:
-            return self._has_room(node, entry.assignment, with_places=with_places)
         with self.nominator.cache.trial(node.tree):
             self._remove(entry, gone)
             return self._has_room(node, entry.assignment, with_places=with_places)

@@ -8,8 +8,9 @@ Source: scheduling.md §5.6–§5.8, §8.6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from pykueue.api.constants import Reason
 from pykueue.api.instant import Instant
@@ -17,8 +18,7 @@ from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Admission, PodSetRequest, Workload
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(msgspec.Struct, frozen=True):
     """Quota is reserved, and perhaps the Workload admitted. It is assumed until the write is observed.
 
     Attributes:
@@ -42,8 +42,7 @@ class Admit:
     replaces: Workload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """The Workload stays without quota.
 
     Attributes:
@@ -65,8 +64,7 @@ class Pending:
     is_event_due: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SecondPassFailed:
+class SecondPassFailed(msgspec.Struct, frozen=True):
     """A Workload with quota found no places; it keeps the quota and is tried again (§3.8).
 
     Attributes:
@@ -80,8 +78,7 @@ class SecondPassFailed:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Victim:
+class Victim(msgspec.Struct, frozen=True):
     """One Workload to preempt.
 
     Attributes:
@@ -104,8 +101,7 @@ class Victim:
     is_evicted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Preempt:
+class Preempt(msgspec.Struct, frozen=True):
     """Victims make room; the preemptor goes on waiting.
 
     Attributes:
@@ -121,8 +117,7 @@ class Preempt:
     failed_message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Evict:
+class Evict(msgspec.Struct, frozen=True):
     """A Workload that has quota must give it up: there is no replacement for its node, or a better variant takes over.
 
     Attributes:
@@ -143,8 +138,7 @@ class Evict:
 Decision: TypeAlias = Admit | Preempt | Pending | SecondPassFailed | Evict
 
 
-@dataclass(frozen=True, slots=True)
-class CycleResult:
+class CycleResult(msgspec.Struct, frozen=True):
     """One cycle.
 
     Attributes:

@@ -128,7 +128,7 @@ def assign(
     pod_sets = info.pod_sets
     if counts is not None:
         pod_sets = tuple(ps.scaled_to(n) if n != ps.count else ps for ps, n in zip(pod_sets, counts, strict=True))
-    return _Assigner(info, queue, context, progress=progress, pins=pins, replaces=replaces).run(pod_sets)
+    return _Assigner(info, queue, context, progress, pins, replaces).run(pod_sets)
 
 
 def valid_progress(
@@ -160,27 +160,18 @@ def is_preferred(a: tuple[Mode, int], b: tuple[Mode, int], preference: str | Non
     return a[0] > b[0] or (a[0] == b[0] and a[1] < b[1])
 
 
+@dataclass(slots=True)
 class _Assigner:
-    """One run; holds what the steps share."""
+    """One run; holds what the steps share. See `assign`."""
 
-    def __init__(
-        self,
-        info: Info,
-        queue: ClusterQueueState,
-        context: AssignerContext,
-        *,
-        progress: ScanProgress | None,
-        pins: Pins | None,
-        replaces: Info | None,
-    ) -> None:
-        self.info = info
-        self.queue = queue
-        self.context = context
-        self.progress = progress
-        self.pins = pins
-        self.replaces = replaces
-        self.usage: dict[int, int] = {}
-        self.borrowing = 0
+    info: Info
+    queue: ClusterQueueState
+    context: AssignerContext
+    progress: ScanProgress | None
+    pins: Pins | None
+    replaces: Info | None
+    usage: dict[int, int] = field(default_factory=dict)
+    borrowing: int = 0
 
     def run(self, pod_sets: Sequence[PodSetInfo]) -> Assignment:
         results: list[PodSetResult] = []
@@ -195,21 +186,20 @@ class _Assigner:
         return Assignment(results, self.usage, self.borrowing, progress)
 
     def _assign_unit(self, unit: list[int], pod_sets: Sequence[PodSetInfo], results: list[PodSetResult]) -> bool:
-        own = {i: self._requests(pod_sets[i]) for i in unit}
-        requests = own[unit[0]] if len(unit) == 1 else _sum(own.values())
+        own = [self._requests(pod_sets[i]) for i in unit]
+        requests = own[0] if len(unit) == 1 else _sum(own)
         found = self._assign_groups(unit, pod_sets, requests)
-        for i in unit:
-            flavors = {name: found.choices[name] for name in own[i] if name in found.choices}
+        for i, asked in zip(unit, own, strict=True):
+            flavors = {name: found.choices[name] for name in asked if name in found.choices}
             results.append(
                 PodSetResult(
-                    pod_sets[i].name, pod_sets[i].count, own[i], flavors, list(found.reasons), None,
+                    pod_sets[i].name, pod_sets[i].count, asked, flavors, list(found.reasons), None,
                     list(found.attempts), found.no_fit,
                 )
             )  # fmt: skip
             for name, choice in flavors.items():
-                number = self.queue.node.tree.number(FlavorResource(choice.flavor, name))
-                amount = own[i][name] - self._held(name)
-                self.usage[number] = add(self.usage.get(number, 0), max(0, amount))
+                amount = self._beyond_held(name, asked[name])
+                self.usage[choice.item] = add(self.usage.get(choice.item, 0), amount)
                 self.borrowing = max(self.borrowing, choice.borrowing)
         return found.no_fit is None
 
@@ -246,11 +236,12 @@ class _Assigner:
     def _requests(self, pod_set: PodSetInfo) -> Mapping[str, int]:
         return {**pod_set.requests, PODS: pod_set.count} if self.queue.covers_pods else pod_set.requests
 
-    def _held(self, resource: str) -> int:
-        """What the replaced slice holds of a resource."""
+    def _beyond_held(self, resource: str, request: int) -> int:
+        """What is asked for beyond what the replaced slice holds of a resource."""
         if self.replaces is None:
-            return 0
-        return sum(amount for item, amount in self.replaces.usage.items() if item.resource == resource)
+            return max(0, request)
+        held = sum(amount for item, amount in self.replaces.usage.items() if item.resource == resource)
+        return max(0, request - held)
 
     def _assign_group(
         self,
@@ -274,7 +265,8 @@ class _Assigner:
             attempt = Attempt(flavor)
             outcome.attempts.append(attempt)
             choices = self._try_flavor(unit, pod_sets, asked, attempt)
-            outcome.reasons += [r for r in attempt.reasons if r not in outcome.reasons]
+            if attempt.reasons:
+                outcome.reasons += [r for r in attempt.reasons if r not in outcome.reasons]
             now = (attempt.mode, attempt.borrowing)
             if fungible and not _try_next(now, policy.when_can_borrow, policy.when_can_preempt):
                 best, best_choices = now, choices
@@ -289,7 +281,9 @@ class _Assigner:
             outcome.no_fit = _least_severe(outcome.attempts)
             return outcome
         if index < last:
-            best_choices = {r: FlavorChoice(c.flavor, c.mode, c.borrowing, index) for r, c in best_choices.items()}
+            best_choices = {
+                r: FlavorChoice(c.flavor, c.mode, c.borrowing, index, c.item) for r, c in best_choices.items()
+            }
         outcome.choices = best_choices
         if best[0] is Mode.FIT:
             outcome.reasons = []
@@ -316,11 +310,13 @@ class _Assigner:
         choices: dict[str, FlavorChoice] = {}
         worst = (Mode.FIT, 0)
         for resource in _in_hash_order(asked):
-            mode, borrowing = self._fits(resource, asked[resource], attempt)
-            if (mode, borrowing) != worst and not is_preferred((mode, borrowing), worst, preference):
-                worst = (mode, borrowing)
+            item = self.queue.node.tree.number(FlavorResource(attempt.flavor, resource))
+            outcome = self._fits(item, asked[resource], attempt)
+            if outcome != worst and not is_preferred(outcome, worst, preference):
+                worst = outcome
+            mode, borrowing = outcome
             if mode is not Mode.NO_FIT:
-                choices[resource] = FlavorChoice(attempt.flavor, mode, borrowing, -1)
+                choices[resource] = FlavorChoice(attempt.flavor, mode, borrowing, -1, item)
         attempt.mode, attempt.borrowing = worst
         return choices if worst[0] is not Mode.NO_FIT else {}
 
@@ -332,9 +328,10 @@ class _Assigner:
                 for resource in asked:
                     if resource in pod_set.requests and pinned.get(resource) != name:
                         return f"skipping flavor {name} as it is not found in the nomination mapping for resource {resource}"
-        allowed = self.info.workload.metadata.annotations.get(Annotation.ALLOWED_RESOURCE_FLAVORS)
-        if self.context.features[Gate.CONCURRENT_ADMISSION] and allowed and name not in allowed.split(","):
-            return f"skipping flavor {name} due to WorkloadAllowedResourceFlavorAnnotation annotation"
+        if self.context.features[Gate.CONCURRENT_ADMISSION]:
+            allowed = self.info.workload.metadata.annotations.get(Annotation.ALLOWED_RESOURCE_FLAVORS)
+            if allowed and name not in allowed.split(","):
+                return f"skipping flavor {name} due to WorkloadAllowedResourceFlavorAnnotation annotation"
         flavor = self.context.flavors.get(name)
         if flavor is None:
             return f"flavor {name} not found"
@@ -350,20 +347,20 @@ class _Assigner:
 
     def _leaves_slice(self, asked: Mapping[str, int], name: str) -> list[str]:
         """Why the flavor cannot be used beside the replaced slice, once per resource (§6.2 step 6)."""
-        held = self.replaces.usage if self.replaces is not None else {}
+        if self.replaces is None:
+            return []
         return [
             f"could not assign {name} flavor since the original workload is assigned: {item.flavor}"
-            for item in held
+            for item in self.replaces.usage
             if item.resource in asked and item.flavor != name
         ]
 
-    def _fits(self, resource: str, request: int, attempt: Attempt) -> tuple[Mode, int]:
-        """Judge one flavor-resource (§6.5)."""
+    def _fits(self, i: int, request: int, attempt: Attempt) -> tuple[Mode, int]:
+        """Judge one flavor-resource, by its number (§6.5)."""
         node = self.queue.node
-        flavor = attempt.flavor
-        item = FlavorResource(flavor, resource)
-        i = node.tree.number(item)
-        request = max(0, request - self._held(resource))
+        item = node.tree.items[i]
+        flavor, resource = item
+        request = self._beyond_held(resource, request)
         assumed = self.usage.get(i, 0)
         val = add(assumed, request)
         potential, free = node.potential[i], node.free(i)

@@ -112,7 +112,8 @@ class Nominator:
             found = assign(
                 info, queue, self.context, progress=progress, counts=counts, pins=pins, replaces=entry.replaces
             )
-            self._begin_with_slice(entry.replaces, found)
+            if entry.replaces is not None:
+                self._begin_with_slice(entry.replaces, found)
             self.context.topologies.place(info, found)
             targets = self.preemptor.targets(info, queue, found) if found.mode is Mode.PREEMPT else []
             return found, targets
@@ -137,9 +138,9 @@ class Nominator:
         targets = self.preemptor.targets(info, queue, found) if found.mode is Mode.PREEMPT else []
         return found, targets
 
-    def _begin_with_slice(self, replaced: Info | None, assignment: Assignment) -> None:
+    def _begin_with_slice(self, replaced: Info, assignment: Assignment) -> None:
         """Let the pods of an elastic job begin with the places that they have (tas.md §10)."""
-        if replaced is None or not self.context.features[Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES_WITH_TAS]:
+        if not self.context.features[Gate.ELASTIC_JOBS_VIA_WORKLOAD_SLICES_WITH_TAS]:
             return
         held = held_places(replaced.workload, self.cache)
         for result in assignment.pod_sets:

@@ -13,7 +13,7 @@ Source: docs/decisions/0009-safe-preemption.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from pykueue.api.objects import ObjectKey
@@ -86,14 +86,14 @@ class Seats:
             self._kept[key] = claim
             self._seat(claim, 1)
 
-    @contextmanager
-    def own_given_up(self, key: ObjectKey) -> Iterator[None]:
+    def own_given_up(self, key: ObjectKey) -> AbstractContextManager[None]:
         """Judge a preemptor as if it had no seats yet; undone at the end of the block."""
         claim = self._kept.get(key)
         node = self._leaf(claim) if claim is not None else None
-        if claim is None or node is None:
-            yield
-            return
+        return nullcontext() if claim is None or node is None else self._given_up(claim, node)
+
+    @contextmanager
+    def _given_up(self, claim: Claim, node: QuotaNode) -> Iterator[None]:
         with self.cache.trial(node.tree):
             self._seat(claim, -1)
             yield
@@ -139,8 +139,8 @@ class Seats:
     ) -> None:  # fmt: skip
         """Hold more (1) or less (-1). Quota is that of one tree; nodes are shared by all."""
         (self.cache.ledger.add if sign > 0 else self.cache.ledger.remove)(places)
-        for item, amount in usage.items() if within is None or node.tree is within else ():
-            (node.add_usage if sign > 0 else node.remove_usage)(node.tree.number(item), amount)
+        if within is None or node.tree is within:
+            (node.hold if sign > 0 else node.give_back)(usage)
 
     def _leaf(self, claim: Claim) -> QuotaNode | None:
         queue = self.cache.queue(claim.info.cluster_queue)

@@ -34,9 +34,13 @@ def standing_assignment(info: Info, queue: ClusterQueueState, cache: Cache) -> A
         pod_set = next((ps for ps in info.pod_sets if ps.name == given.name), None)
         if pod_set is None:
             continue
-        flavors = {name: FlavorChoice(flavor, Mode.FIT, 0, -1) for name, flavor in given.flavors.items()}
+        number = queue.node.tree.number
+        flavors = {
+            name: FlavorChoice(flavor, Mode.FIT, 0, -1, number(FlavorResource(flavor, name)))
+            for name, flavor in given.flavors.items()
+        }
         # Nothing more is asked for, yet these are the amounts that victims would have to hold.
-        usage |= {queue.node.tree.number(FlavorResource(flavor, name)): 0 for name, flavor in given.flavors.items()}
+        usage |= {choice.item: 0 for choice in flavors.values()}
         result = PodSetResult(given.name, given.count or pod_set.count, pod_set.requests, flavors)
         result.places = result.held = held.get(given.name)
         result.is_kept = result.places is not None

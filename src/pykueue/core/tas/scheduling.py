@@ -198,8 +198,10 @@ class NodeTopologies:
 
     def still_fits(self, assignment: Assignment) -> bool:
         """Whether every domain of the places has room now (§8 step 6)."""
-        ledger = self.cache.ledger
         given = assignment.places
+        if not given:
+            return True
+        ledger = self.cache.ledger
         with ledger.trial():
             ledger.remove(assignment.released_places)
             for i, places in enumerate(given):

@@ -42,7 +42,7 @@ _JUDGED_MAX = 1024
 """Different Workloads that are remembered."""
 
 
-class PodSetInfo(msgspec.Struct, frozen=True):
+class PodSetInfo(msgspec.Struct, frozen=True, gc=False):
     """One pod set.
 
     Attributes:
@@ -77,7 +77,7 @@ _Judgement: TypeAlias = tuple[tuple[PodSetInfo, ...], str, str | None]
 """Pod sets, equivalence hash, fault."""
 
 
-class Info(msgspec.Struct, frozen=True, eq=False):
+class Info(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A Workload, computed once per version.
 
     Attributes:
@@ -159,9 +159,10 @@ class InfoMaker:
             pod_sets, equivalence, fault = before.pod_sets, before.equivalence, before.fault
         else:
             pod_sets, equivalence, fault = self._judge(workload, base + boost)
+        key, local_queue = _names(workload, before)
         return Info(
-            key=workload.key,
-            local_queue=ObjectKey(workload.metadata.namespace, workload.spec.queue_name),
+            key=key,
+            local_queue=local_queue,
             workload=workload,
             cluster_queue=cluster_queue,
             base_priority=base,
@@ -195,11 +196,33 @@ class InfoMaker:
                 self._reserving_pod_set(workload, ps, by_name.get(ps.name)) for ps in workload.spec.pod_sets
             )
             usage = _usage_of(pod_sets)
+        return self._holding(workload, pod_sets, usage, before)
+
+    def assumed(self, workload: Workload, pod_sets: tuple[PodSetInfo, ...], waiting: Info) -> Info:
+        """The Info of a Workload whose reservation is assumed: as `reserving`, with amounts that are known already.
+
+        Args:
+            workload: the object with its admission.
+            pod_sets: with the amounts and flavors of the admission.
+            waiting: the Info under which it waited until now.
+        """
+        return self._holding(workload, pod_sets, _usage_of(pod_sets), waiting)
+
+    def _holding(
+        self,
+        workload: Workload,
+        pod_sets: tuple[PodSetInfo, ...],
+        usage: Mapping[FlavorResource, int],
+        before: Info | None,
+    ) -> Info:
+        admission = workload.status.admission
+        assert admission is not None
         base, boost = self._priority(workload)
         reserved = workload.condition(WorkloadCondition.QUOTA_RESERVED)
+        key, local_queue = _names(workload, before)
         return Info(
-            key=workload.key,
-            local_queue=ObjectKey(workload.metadata.namespace, workload.spec.queue_name),
+            key=key,
+            local_queue=local_queue,
             workload=workload,
             cluster_queue=admission.cluster_queue,
             base_priority=base,
@@ -267,6 +290,14 @@ class InfoMaker:
             # Partial admission: the pods that were not admitted are not counted (§4.3).
             count = admitted
         return PodSetInfo(pod_set.name, count, None, {}, usage, spec, given.flavors, pod_set.topology_request)
+
+
+def _names(workload: Workload, before: Info | None) -> tuple[ObjectKey, ObjectKey]:
+    """The Workload's key and its LocalQueue's; those of an earlier version, if they are the same."""
+    key = before.key if before is not None else workload.key
+    if before is not None and before.local_queue.name == workload.spec.queue_name:
+        return key, before.local_queue
+    return key, ObjectKey(workload.metadata.namespace, workload.spec.queue_name)
 
 
 def _asks_the_same(old: Workload, new: Workload) -> bool:

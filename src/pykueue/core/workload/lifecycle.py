@@ -104,6 +104,8 @@ def second_pass_need(workload: Workload, assigned_nodes: Collection[str] = ()) -
         workload: the Workload.
         assigned_nodes: lowest-level values of its topology assignments.
     """
+    if not workload.status.unhealthy_nodes and not has_delayed_places(workload):
+        return None
     if not has_quota(workload) or is_finished(workload) or workload.is_true(WorkloadCondition.EVICTED):
         return None
     if workload.is_true(WorkloadCondition.ADMITTED):

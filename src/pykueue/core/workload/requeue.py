@@ -47,9 +47,10 @@ def queued_since(workload: Workload) -> Instant:
 
 def backoff_until(workload: Workload) -> Instant | None:
     """When the Workload may be tried again: an Instant, 0 for at once, None for not before its conditions change."""
-    requeued = workload.condition(WorkloadCondition.REQUEUED)
-    if requeued is not None and requeued.status == "False":
-        return None
+    if workload.status.conditions:
+        requeued = workload.condition(WorkloadCondition.REQUEUED)
+        if requeued is not None and requeued.status == "False":
+            return None
     state = workload.status.requeue_state
     return parse_time(state.requeue_at) if state is not None and state.requeue_at else Instant(0)
 

@@ -99,7 +99,7 @@ def test_reserved(name: str) -> None:
         world.workload(f"held-{item.flavor}", "cq", f"{kind}{amount}", at=item.flavor)
     node = node_of(world, "cq")
     asked = amounts(wanted)
-    choices = {item.resource: FlavorChoice(item.flavor, mode, level, -1) for item in asked}
+    choices = {item.resource: FlavorChoice(item.flavor, mode, level, -1, i) for i, item in enumerate(asked)}
     result = PodSetResult("main", 1, {item.resource: amount for item, amount in asked.items()}, choices)
     usage = {node.tree.number(item): amount for item, amount in asked.items()}
     found = reserved_amounts(node, Assignment([result], usage, level, ScanProgress((), 1, 1, "")))

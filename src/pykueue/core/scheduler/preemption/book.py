@@ -153,6 +153,8 @@ class PreemptionBook:
 
     def take_freed(self) -> Sequence[str]:
         """ClusterQueues in whose trees more is possible than when this was asked last: their parked Workloads are to be retried."""
+        if not self._freed:
+            return ()
         freed, self._freed = self._freed, {}
         return list(freed) if self.is_safe else ()
 

@@ -115,16 +115,12 @@ class Demand(msgspec.Struct, frozen=True):
 
     def remove(self, candidate: Info) -> None:
         """Take a candidate's usage away; call it inside a trial."""
-        node = self.node_of(candidate)
-        for item, amount in candidate.usage.items():
-            node.remove_usage(node.tree.number(item), amount)
+        self.node_of(candidate).give_back(candidate.usage)
         self.cache.ledger.lift(candidate.key)
 
     def restore(self, candidate: Info) -> None:
         """Put a candidate's usage back; call it inside a trial."""
-        node = self.node_of(candidate)
-        for item, amount in candidate.usage.items():
-            node.add_usage(node.tree.number(item), amount)
+        self.node_of(candidate).hold(candidate.usage)
         self.cache.ledger.put_back(candidate.key)
 
     def node_of(self, candidate: Info) -> QuotaNode:

@@ -16,6 +16,7 @@ Source: docs/decisions/0009-safe-preemption.md.
 from __future__ import annotations
 
 import enum
+import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -87,6 +88,8 @@ class Claims:
         self._claims: dict[ObjectKey, Claim] = {}
         self._leaving: dict[ObjectKey, tuple[ObjectKey, Instant]] = {}
         """Victim to preemptor, and when it should have left."""
+        self._times: list[tuple[Instant, bool, ObjectKey]] = []
+        """Heap of when the time of a victim (True) or of a preemptor is up; an entry counts only if it is still so."""
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(list(self._claims.values()))
@@ -122,15 +125,21 @@ class Claims:
             now: Instant (µs).
         """
         claim = self._claims.get(info.key) or Claim(info, usage, places)
+        until = claim.until
         claim.info, claim.usage, claim.places = info, usage, places
         for victim in victims:
             by = leaves_by(victim, now)
-            before = self.on(victim.key)
-            if before is not None:
-                before.leaving.pop(victim.key, None)
+            _, before = self._leaving.get(victim.key, (None, None))
+            former = self.on(victim.key)
+            if former is not None:
+                former.leaving.pop(victim.key, None)
             claim.until = max(claim.until, by)
             claim.leaving[victim.key] = claim.evicted[victim.key] = None
             self._leaving[victim.key] = info.key, by
+            if by != before:
+                heapq.heappush(self._times, (by, True, victim.key))
+        if claim.until != until:
+            heapq.heappush(self._times, (claim.until, False, info.key))
         self._claims[info.key] = claim
         if claim.until <= now:
             del self._claims[info.key]
@@ -148,15 +157,30 @@ class Claims:
         return Outcome(claim, end, why) if claim is not None else None
 
     def due(self, now: Instant) -> list[Claim]:
-        """Claims whose time is up. Victims whose time is up do not count as leaving from now on."""
-        for victim in [victim for victim, (_, by) in self._leaving.items() if by <= now]:
-            del self._leaving[victim]
-        return [claim for claim in self._claims.values() if claim.until <= now]
+        """Claims whose time is up; to be ended by the caller. Victims whose time is up do not count as leaving from now on."""
+        is_claim_due = False
+        while (at := self.next_due()) is not None and at <= now:
+            _, is_victim, key = heapq.heappop(self._times)
+            if is_victim:
+                del self._leaving[key]
+            else:
+                is_claim_due = True
+        return [claim for claim in self._claims.values() if claim.until <= now] if is_claim_due else []
 
     def next_due(self) -> Instant | None:
         """When the time of a claim or of a victim is up next."""
-        times = [claim.until for claim in self._claims.values()]
-        return min(times + [by for _, by in self._leaving.values()], default=None)
+        while self._times:
+            at, is_victim, key = self._times[0]
+            if is_victim:
+                found = self._leaving.get(key)
+                is_current = found is not None and found[1] == at
+            else:
+                claim = self._claims.get(key)
+                is_current = claim is not None and claim.until == at
+            if is_current:
+                return at
+            heapq.heappop(self._times)
+        return None
 
 
 def leaves_by(victim: Info, now: Instant) -> Instant:

@@ -74,6 +74,8 @@ class PreemptionHistory:
         """Preemptor and victim, the one that was quiet for the longest first."""
         self._victims: dict[ObjectKey, dict[ObjectKey, None]] = {}
         self._preemptors: dict[ObjectKey, dict[ObjectKey, None]] = {}
+        self._n_repeated = 0
+        """Pairs that may be in a loop."""
 
     def __contains__(self, key: ObjectKey) -> bool:
         return key in self._victims or key in self._preemptors
@@ -93,6 +95,8 @@ class PreemptionHistory:
         pair = self._pairs.pop((preemptor, victim), None) or _Pair(0, 0, now, now)
         pair.count, pair.in_vain, pair.last = pair.count + 1, pair.in_vain + 1, now
         self._pairs[preemptor, victim] = pair
+        if pair.count == REPEATS_MIN:
+            self._n_repeated += 1
         self._victims.setdefault(preemptor, {})[victim] = None
         self._preemptors.setdefault(victim, {})[preemptor] = None
         if len(self._pairs) > PAIRS_MAX:
@@ -133,7 +137,7 @@ class PreemptionHistory:
 
     def next_end(self) -> Instant | None:
         """When the oldest pair is forgotten, if any is in a loop."""
-        if not any(pair.count >= REPEATS_MIN for pair in self._pairs.values()):
+        if not self._n_repeated:
             return None
         return Instant(next(iter(self._pairs.values())).last + WINDOW_US)
 
@@ -163,7 +167,8 @@ class PreemptionHistory:
         return ()
 
     def _drop(self, preemptor: ObjectKey, victim: ObjectKey) -> None:
-        del self._pairs[preemptor, victim]
+        if self._pairs.pop((preemptor, victim)).count >= REPEATS_MIN:
+            self._n_repeated -= 1
         for index, one, other in ((self._victims, preemptor, victim), (self._preemptors, victim, preemptor)):
             del index[one][other]
             if not index[one]:
