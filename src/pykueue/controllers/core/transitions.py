@@ -30,6 +30,7 @@ from pykueue.core.features import Features, Gate
 from pykueue.core.workload.lifecycle import has_delayed_places
 
 PREVIOUSLY = "Previously: "
+EVICTED_DUE_TO = "EvictedDueTo"
 
 
 def with_condition(
@@ -156,7 +157,7 @@ def eviction_event_reason(reason: str) -> str:
 
     Kueue parity: scheduling.md §10.3 adds the cause of a PodsReady timeout; the recorded events of Kueue do not have it.
     """
-    return f"EvictedDueTo{reason}"
+    return f"{EVICTED_DUE_TO}{reason}"
 
 
 def _reset_check(check: AdmissionCheckState, now: Instant) -> AdmissionCheckState:

@@ -16,6 +16,7 @@ from pykueue.api import objects
 from pykueue.api.commands import Command, Delete, Emit, Patch
 from pykueue.api.configuration import Configuration
 from pykueue.api.constants import (
+    ADMISSION_FIELD_MANAGER,
     Annotation,
     Label,
     Reason,
@@ -30,6 +31,7 @@ from pykueue.api.v1beta2 import ClusterQueue, LocalQueue, Workload
 from pykueue.controllers.core import transitions
 from pykueue.controllers.core.checks import failed_check_event, retry_message, sync_checks
 from pykueue.controllers.core.pods_ready import pods_ready_timeout
+from pykueue.controllers.core.transitions import EVICTED_DUE_TO
 from pykueue.controllers.core.unreserved import unreserved_reason
 from pykueue.controllers.workload_status import admission_patch, drop_finalizer
 from pykueue.core.engine import AdmissionEngine
@@ -39,6 +41,7 @@ from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 NAME = "workload"
+REPORTER = "kueue-workload-controller"
 BY_LOCAL_QUEUE = "localQueue"
 BY_CLUSTER_QUEUE = "clusterQueue"
 
@@ -117,7 +120,7 @@ class WorkloadReconciler:
         if step.workload is not None and step.workload != workload:
             writes.append(admission_patch(workload, step.workload, now))
         writes.extend(step.commands)
-        writes.extend(Emit(WORKLOAD, obj, type_, reason, note) for type_, reason, note in step.events)
+        writes.extend(_told(obj, *event) for event in step.events)
         return tuple(writes)
 
     # --- steps, in order of scheduling.md §10.2 ----------------------------------------------------------------------
@@ -400,6 +403,12 @@ class WorkloadReconciler:
         )  # fmt: skip
         note = f"The maximum execution time ({limit}s) exceeded"
         return Step(target, (("Warning", "MaximumExecutionTimeExceeded", note),))
+
+
+def _told(obj: Obj, type_: str, reason: str, note: str) -> Emit:
+    """An event by the reporter that Kueue has for it: evictions are told by one, whoever evicts (observability.md §2)."""
+    reporter = ADMISSION_FIELD_MANAGER if reason.startswith(EVICTED_DUE_TO) else REPORTER
+    return Emit(WORKLOAD, obj, type_, reason, note, reporter)
 
 
 def admitted_event(workload: Workload, now: Instant) -> tuple[str, str, str]:

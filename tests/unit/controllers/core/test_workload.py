@@ -17,6 +17,7 @@ from pykueue.api.configuration.types import (
 from pykueue.api.errors import Conflict
 from pykueue.api.instant import SECOND_US, format_time
 from pykueue.api.kinds import CLUSTER_QUEUE, COHORT, JOB, LOCAL_QUEUE, RESOURCE_FLAVOR, WORKLOAD
+from pykueue.api.objects import ObjectKey
 from pykueue.core.features import Gate
 from support.product import ProductWorld
 from support.reconciling import START
@@ -694,6 +695,18 @@ def test_an_orphan_is_finished(gate: bool) -> None:
         assert world.get(WORKLOAD, "w")["metadata"].get("finalizers") is None
     else:
         assert world.condition("w", "Finished") is None
+
+
+def test_who_tells_of_workloads() -> None:
+    """Evictions are told by one reporter, whoever evicts; the rest of a life by the Workload's reconciler."""
+    reporters: dict[str, str] = {}
+    for annotations, is_active in (({K + "admission-gated-by": "a"}, True), ({}, False)):
+        world = make_world()
+        world.submit("w", "cq", metadata={"annotations": annotations}, active=is_active)
+        reconciler = next(each for each in world.parts.reconcilers if each.name == "workload")
+        commands = reconciler.reconcile(world.reader, ObjectKey("ns", "w"), world.now).commands
+        reporters |= {command.reason: command.reporter for command in commands if isinstance(command, Emit)}
+    assert reporters == {"AdmissionGated": "kueue-workload-controller", "EvictedDueToDeactivated": "kueue-admission"}
 
 
 def test_a_preempted_job_goes_back_at_once() -> None:
