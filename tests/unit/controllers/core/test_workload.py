@@ -700,9 +700,9 @@ def test_an_orphan_is_finished(gate: bool) -> None:
 def test_who_tells_of_workloads() -> None:
     """Evictions are told by one reporter, whoever evicts; the rest of a life by the Workload's reconciler."""
     reporters: dict[str, str] = {}
-    for annotations, is_active in (({K + "admission-gated-by": "a"}, True), ({}, False)):
+    for marks, is_active in (({K + "admission-gated-by": "a"}, True), ({}, False)):
         world = make_world()
-        world.submit("w", "cq", metadata={"annotations": annotations}, active=is_active)
+        world.submit("w", "cq", metadata={"annotations": marks}, active=is_active)
         reconciler = next(each for each in world.parts.reconcilers if each.name == "workload")
         commands = reconciler.reconcile(world.reader, ObjectKey("ns", "w"), world.now).commands
         reporters |= {command.reason: command.reporter for command in commands if isinstance(command, Emit)}
