@@ -12,7 +12,8 @@ from typing import Any
 from pykueue.api.constants import SERVICE_ACCOUNT_PREFIX
 from pykueue.api.kinds import KUEUE_GROUP, VISIBILITY_GROUP
 from pykueue.api.schema import CONVERTED_KINDS, crd
-from pykueue.cli.webhook_manifests import MUTATING, VALIDATING
+from pykueue.cli.webhook_manifests import VALIDATING
+from pykueue.cli.wiring import WEBHOOK_CONFIGURATION
 
 PREFIX = "kueue-"
 SERVICE_ACCOUNT = PREFIX + "controller-manager"
@@ -139,7 +140,7 @@ def _own_objects() -> list[dict[str, Any]]:
     own = ("get", "patch", "update")
     group = "admissionregistration.k8s.io"
     return [
-        {**_rule(group, ["mutatingwebhookconfigurations"], own), "resourceNames": [MUTATING]},
+        {**_rule(group, ["mutatingwebhookconfigurations"], own), "resourceNames": [WEBHOOK_CONFIGURATION]},
         {**_rule(group, ["validatingwebhookconfigurations"], own), "resourceNames": [VALIDATING]},
         {**_rule("apiextensions.k8s.io", ["customresourcedefinitions"], own), "resourceNames": crds},
     ]

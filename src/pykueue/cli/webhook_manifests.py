@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pykueue.api.configuration import Configuration
-from pykueue.cli.wiring import make_webhooks
+from pykueue.api.kinds import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Kind
+from pykueue.cli.wiring import WEBHOOK_CONFIGURATION, make_webhooks
 from pykueue.core.features import Features
 from pykueue.integrations.settings import JobSettings
 from pykueue.ports.admission import MatchCondition, Operation, Webhook
@@ -20,7 +21,6 @@ from pykueue.runtime.webhook_server import mutating_path, validating_path
 from pykueue.webhooks.conditions import unless_own_status
 
 SERVICE = "kueue-webhook-service"
-MUTATING = "kueue-mutating-webhook-configuration"
 VALIDATING = "kueue-validating-webhook-configuration"
 
 
@@ -33,8 +33,8 @@ def webhook_configurations(namespace: str, account: str = "") -> list[dict[str, 
     """
     webhooks = make_webhooks(JobSettings(Configuration(), Features()))
     return [
-        _configuration("MutatingWebhookConfiguration", MUTATING, [*_mutating(webhooks, namespace)]),
-        _configuration("ValidatingWebhookConfiguration", VALIDATING, [*_validating(webhooks, namespace, account)]),
+        _configuration(MUTATING_WEBHOOKS, WEBHOOK_CONFIGURATION, [*_mutating(webhooks, namespace)]),
+        _configuration(VALIDATING_WEBHOOKS, VALIDATING, [*_validating(webhooks, namespace, account)]),
     ]
 
 
@@ -55,10 +55,10 @@ def _validating(webhooks: Sequence[Webhook], namespace: str, account: str) -> It
             yield _entry(webhook, namespace, names, rule, (*own, *webhook.validating_conditions))
 
 
-def _configuration(kind: str, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
+def _configuration(kind: Kind, name: str, webhooks: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": kind,
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
         "metadata": {"name": name},
         "webhooks": webhooks,
     }
