@@ -45,6 +45,8 @@ LABEL_VALUE_TEXT = (
 )
 IMMUTABLE = "field is immutable"
 NEGATIVE = "must be greater than or equal to 0"
+GO_BOOLEANS = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})
+"""What Go's `strconv.ParseBool` takes."""
 _ANNOTATIONS_BYTES_MAX = 256 * 1024
 
 

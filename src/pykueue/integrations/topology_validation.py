@@ -22,7 +22,6 @@ _SLICE_REQUIRED = Annotation.POD_SET_SLICE_REQUIRED_TOPOLOGY.value
 _SLICE_SIZE = Annotation.POD_SET_SLICE_SIZE.value
 _CONSTRAINTS = Annotation.POD_SET_SLICE_CONSTRAINTS.value
 _GROUP = Annotation.POD_SET_GROUP_NAME.value
-_BOOLEANS = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})
 _INT32_MAX = 2**31 - 1
 
 
@@ -69,7 +68,7 @@ def _validate_annotations(pod_set: AnnotatedPodSet, features: Features) -> Itera
     for key in (_REQUIRED, _PREFERRED, _SLICE_REQUIRED):
         if key in found:
             yield from (fields.invalid(_at(pod_set, key), found[key], f) for f in fields.label_key_faults(found[key]))
-    if _UNCONSTRAINED in found and found[_UNCONSTRAINED] not in _BOOLEANS:
+    if _UNCONSTRAINED in found and found[_UNCONSTRAINED] not in fields.GO_BOOLEANS:
         yield fields.invalid(_at(pod_set, _UNCONSTRAINED), found[_UNCONSTRAINED], "must be a boolean value")
     yield from _validate_group_name(pod_set)
     yield from _validate_slice(pod_set)

@@ -59,6 +59,7 @@ def validate_update(
     *,
     is_suspended: bool,
     was_suspended: bool,
+    is_told_late: bool = False,
 ) -> Iterator[FieldError]:
     """What a change of a job must obey, in order.
 
@@ -70,10 +71,9 @@ def validate_update(
         reader: for the namespace's default queue.
         is_suspended: whether the new object is held back.
         was_suspended: whether the old one was.
+        is_told_late: whether the object may learn its prebuilt Workload while it runs.
     """
     yield from _validate_queue_change(job, old, reader, is_suspended=is_suspended)
-    # A pod learns its group and is started by one patch: what it was not told before, it may be told with the start.
-    is_told_late = kind.kind == "Pod" and was_suspended and not prebuilt_workload_name(old, features)
     if is_suspended or is_elastic(job, features) or is_told_late:
         yield from validate_prebuilt_name(job, kind, features)
     elif prebuilt_workload_name(job, features) != prebuilt_workload_name(old, features):

@@ -21,7 +21,6 @@ from pykueue.webhooks.jobs.suspended import SuspendedJobWebhook
 _MINIMUM_PATH = f"metadata.annotations[{Annotation.JOB_MIN_PARALLELISM}]"
 _SYNC_PATH = f"metadata.annotations[{Annotation.JOB_COMPLETIONS_EQUAL_PARALLELISM}]"
 _TEMPLATE_PATH = f"{TEMPLATE.path}.metadata.annotations"
-_BOOLEANS = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})
 
 
 class JobWebhook(SuspendedJobWebhook):
@@ -77,7 +76,7 @@ def _validate_sync(job: Obj) -> Iterator[FieldError]:
     text = objects.annotations(job).get(Annotation.JOB_COMPLETIONS_EQUAL_PARALLELISM)
     if text is None:
         return
-    if text not in _BOOLEANS:
+    if text not in fields.GO_BOOLEANS:
         yield fields.invalid(_SYNC_PATH, text, f"strconv.ParseBool: parsing {fields.render(text)}: invalid syntax")
     elif syncs_completions(job):
         if objects.get_path(job, "spec", "completionMode") != "Indexed":

@@ -80,15 +80,12 @@ class PodWebhook(KindWebhook):
             return ()
         pod, features = with_namespace(request), self._settings.features
         if request.operation is Operation.UPDATE and request.old is not None:
+            was_suspended = is_suspended(request.old)
             common = validate_update(
-                pod,
-                request.old,
-                POD,
-                features,
-                reader,
-                is_suspended=is_suspended(pod),
-                was_suspended=is_suspended(request.old),
-            )
+                pod, request.old, POD, features, reader, is_suspended=is_suspended(pod), was_suspended=was_suspended,
+                # A pod learns its group and is started by one patch: what it was not told before, it may be told with the start.
+                is_told_late=was_suspended and not prebuilt_workload_name(request.old, features),
+            )  # fmt: skip
             return [*common, *self._validate_pod(pod), *self._validate_change(pod, request.old)]
         return [*validate_create(pod, POD, features), *self._validate_pod(pod)]
 
