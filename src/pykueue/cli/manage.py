@@ -55,6 +55,7 @@ from pykueue.runtime.webhook_server import webhook_application
 
 _log = logging.getLogger(__name__)
 _FIELD_MANAGER = "kueue"
+_REVIEWS_QPS, _REVIEWS_CONNECTIONS_MAX = 100, 8
 _METRICS_CERTIFICATES, _VISIBILITY_CERTIFICATES = Path("/etc/kueue/metrics/certs"), Path("/visibility")
 
 
@@ -86,9 +87,18 @@ async def manage(options: ManagerFlags) -> int:
     transport = HttpTransport(
         access, agent=user_agent(__version__), qps=config.client_connection.qps, burst=config.client_connection.burst
     )
+    # Whoever asks our servers makes us ask the API server who that is: that must not keep the manager from its own requests.
+    asking = HttpTransport(
+        access,
+        agent=user_agent(__version__),
+        qps=_REVIEWS_QPS,
+        burst=2 * _REVIEWS_QPS,
+        connections_max=_REVIEWS_CONNECTIONS_MAX,
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(transport.close)
-        process = _Process(config, assemble(config, features), transport, options.webhook_url, stack)
+        stack.push_async_callback(asking.close)
+        process = _Process(config, assemble(config, features), (transport, asking), options.webhook_url, stack)
         await process.run()
     return 0
 
@@ -97,14 +107,21 @@ class _Process:
     """The manager with the servers around it."""
 
     def __init__(
-        self, config: Configuration, product: Product, transport: Transport, webhook_url: str, stack: AsyncExitStack
+        self,
+        config: Configuration,
+        product: Product,
+        transports: tuple[Transport, Transport],
+        webhook_url: str,
+        stack: AsyncExitStack,
     ) -> None:
+        """`transports`: for the manager, and for questions about who asks it."""
+        transport, asking = transports
         self._config, self._product, self._transport = config, product, transport
         self._webhook_url, self._stack = webhook_url, stack
         self._clock = SystemClock()
         self._in_cluster = is_in_cluster()
         self._webhooks_ready = False
-        self._reviews = Reviews(transport, self._clock)
+        self._reviews = Reviews(asking, self._clock)
         self._rotator: CertificateRotator | None = None
         self._metered = MeteredEngine(product.controller, config, product.features, self._role, build_labels())
         self._manager = Manager(

@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from pykueue.api.errors import ApiError, Forbidden, InternalError, PykueueError, Unauthorized
+from pykueue.api.errors import ApiError, Forbidden, InternalError, PykueueError, TooManyRequests, Unauthorized
 from pykueue.runtime.front_proxy import FrontProxySource
 from pykueue.runtime.reviews import ANONYMOUS, Access, Identity, Reviews, bearer_token
 from pykueue.runtime.serving import Server
@@ -60,6 +60,7 @@ class ExtensionAuth:
         Raises:
             Unauthorized: nobody knows who asks.
             Forbidden: he may not.
+            TooManyRequests: many others ask at this moment.
             InternalError: the API server could not be asked.
         """
         access = self._access_of(request.method, request.path)
@@ -67,10 +68,8 @@ class ExtensionAuth:
             identity = await self._identity(request)
             # As in all of Kubernetes' extension servers: the API server itself, and administrators of last resort, need no rule.
             is_allowed = _MASTERS in identity.groups or await self._reviews.allows(identity, access)
-        except ApiError as error:
-            if isinstance(error, Unauthorized):
-                raise
-            raise _not_asked(request, error) from error
+        except (Unauthorized, TooManyRequests):
+            raise
         except PykueueError as error:
             raise _not_asked(request, error) from error
         if not is_allowed:

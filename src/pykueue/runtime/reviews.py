@@ -2,7 +2,7 @@
 
 A bearer token is checked by TokenReview, a right by SubjectAccessReview. What they answer is remembered for a minute if it is yes and for
 ten seconds if it is no, so that scrapes and dashboards do not become load on the API server; a failure to ask is never remembered. Tokens
-themselves are not kept, only their digests.
+themselves are not kept, only their digests. Who asks while many wait for such an answer is sent away.
 
 Source: config.md §7; Kubernetes documentation, "Webhook token authentication", "Checking API access".
 """
@@ -15,6 +15,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pykueue.api.errors import TooManyRequests
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.objects import Obj, get_path
 from pykueue.ports.transport import ApiRequest, Transport
@@ -23,6 +24,8 @@ from pykueue.runtime.clock import Clock
 YES_US, NO_US = 60 * SECOND_US, 10 * SECOND_US
 AUTHENTICATED = "system:authenticated"
 _REMEMBERED_MAX = 1024
+ASKING_MAX = 64
+"""Questions at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,13 @@ class Reviews:
         """Nobody was asked about yet."""
         self._transport, self._clock = transport, clock
         self._known: OrderedDict[Hashable, tuple[Instant, Any]] = OrderedDict()
+        self._n_asking = 0
 
     async def identify(self, token: str) -> Identity | None:
         """Whose token it is; None if the API server does not know it.
 
         Raises:
+            TooManyRequests: too many ask at this moment.
             PykueueError: the API server could not be asked.
         """
         key = hashlib.sha256(token.encode()).digest()
@@ -104,6 +109,7 @@ class Reviews:
         """Whether somebody may do something.
 
         Raises:
+            TooManyRequests: too many ask at this moment.
             PykueueError: the API server could not be asked.
         """
         key = (identity, access)
@@ -134,7 +140,13 @@ class Reviews:
     async def _review(self, group: str, kind: str, spec: Obj) -> Obj:
         path = f"/apis/{group}/v1/{kind.lower()}s"
         body = {"apiVersion": f"{group}/v1", "kind": kind, "spec": dict(spec)}
-        answer: Obj = await self._transport.request(ApiRequest("POST", path, body=body))
+        if self._n_asking >= ASKING_MAX:
+            raise TooManyRequests("too many requests wait for authorization, please try again later")
+        self._n_asking += 1
+        try:
+            answer: Obj = await self._transport.request(ApiRequest("POST", path, body=body))
+        finally:
+            self._n_asking -= 1
         return get_path(answer, "status") or {}
 
 

@@ -10,7 +10,7 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from pykueue.api.errors import PykueueError
+from pykueue.api.errors import PykueueError, TooManyRequests
 from pykueue.runtime.reviews import Access, Reviews, bearer_token
 
 _log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ class ScrapeAuthorizer:
                 return 401, "Unauthorized"
             if not await self._reviews.allows(identity, Access("get", path)):
                 return 403, f"Authorization denied for user {identity.name}"
+        except TooManyRequests as error:
+            return error.code, error.message
         except PykueueError as error:
             _log.warning("a scrape of %s could not be authorized: %s", path, error)
             return 500, "Authentication failed"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pykueue.api.errors import TransportError
+from pykueue.api.errors import TooManyRequests, TransportError
 from pykueue.api.instant import SECOND_US
 from pykueue.ports.transport import ApiRequest
 from pykueue.runtime.clock import ManualClock
-from pykueue.runtime.reviews import ANONYMOUS, Access, Identity, Reviews, bearer_token
+from pykueue.runtime.reviews import ANONYMOUS, ASKING_MAX, Access, Identity, Reviews, bearer_token
 
 ANN = Identity("ann", "u1", ("team", "system:authenticated"), (("scopes", ("a", "b")),))
 OF_QUEUE = Access("get", "", "example.com", "v1", "queues", "pending", "ns", "q")
@@ -34,6 +34,17 @@ class Api:
             is_known = spec["token"] == "good"
             return {"status": {"authenticated": is_known, **({"user": user} if is_known else {})}}
         return {"status": {"allowed": spec["user"] == "ann"}}
+
+
+class Slow:
+    """Answers a turn of the loop later."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def request(self, request: ApiRequest) -> Any:
+        await asyncio.sleep(0)
+        return await self._api.request(request)
 
 
 def test_whose_token_it_is() -> None:
@@ -92,6 +103,21 @@ def test_what_is_remembered_has_a_bound() -> None:
         assert len(api.asked) == 1025
         await reviews.identify("bad0")
         assert len(api.asked) == 1026
+
+    asyncio.run(main())
+
+
+def test_many_who_ask_at_once_are_sent_away() -> None:
+    """A flood of tokens is bounded; those that wait get their answer, and so does whoever comes after them."""
+
+    async def main() -> None:
+        api = Api()
+        reviews = Reviews(Slow(api), ManualClock())  # type: ignore[arg-type]
+        asked = (reviews.identify(f"bad{number}") for number in range(ASKING_MAX + 3))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert answers[:ASKING_MAX] == [None] * ASKING_MAX
+        assert [type(answer) for answer in answers[ASKING_MAX:]] == [TooManyRequests] * 3
+        assert await reviews.identify("good") == ANN
 
     asyncio.run(main())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pykueue.api.errors import PykueueError, TransportError
+from pykueue.api.errors import PykueueError, TooManyRequests, TransportError
 from pykueue.api.instant import SECOND_US
 from pykueue.ports.transport import ApiRequest
 from pykueue.runtime.clock import ManualClock
@@ -93,6 +93,8 @@ def test_a_failure_to_ask_refuses_and_is_forgotten() -> None:
         authorizer = ScrapeAuthorizer(Reviews(api, ManualClock()))  # type: ignore[arg-type]
         api.failure = TransportError("no route")
         assert (await authorizer.judge("Bearer good", "/metrics"))[0] == 500
+        api.failure = TooManyRequests("later")
+        assert await authorizer.judge("Bearer good", "/metrics") == (429, "later")
         api.failure = None
         assert (await authorizer.judge("Bearer good", "/metrics"))[0] == 200
 
