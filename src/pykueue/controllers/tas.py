@@ -28,7 +28,7 @@ from pykueue.api.objects import Obj, ObjectKey
 from pykueue.api.v1beta2 import PodSet, PodSetAssignment, Workload
 from pykueue.controllers.jobs.pod_commands import patch, together
 from pykueue.controllers.jobs.slice_pods import BY_CHAIN, chain_of
-from pykueue.core.tas.topology import Path
+from pykueue.core.tas.nodes import Path
 from pykueue.core.tas.ungate import Member, Ranking, ungate
 from pykueue.core.workload.lifecycle import is_finished
 from pykueue.integrations.pod import gate_names, is_terminated

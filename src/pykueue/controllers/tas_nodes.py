@@ -30,7 +30,7 @@ from pykueue.controllers.tas import of_pod, pod_indexes, pods_of
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.features import Features, Gate
 from pykueue.core.tas.demand import untolerated
-from pykueue.core.tas.topology import read_node
+from pykueue.core.tas.nodes import read_node
 from pykueue.core.workload.lifecycle import is_finished, is_single_pod
 from pykueue.integrations.pod import gate_names, is_terminated
 from pykueue.ports.reader import Reader

@@ -33,7 +33,7 @@ from pykueue.core.cache.cohort import Quota, QuotaNode, QuotaTree
 from pykueue.core.cache.forest import Forest
 from pykueue.core.resources import PODS, FlavorResource, parse_amount
 from pykueue.core.tas.ledger import Ledger, places_of
-from pykueue.core.tas.topology import levels_of
+from pykueue.core.tas.nodes import levels_of
 from pykueue.core.workload.info import Info
 
 _T = TypeVar("_T")

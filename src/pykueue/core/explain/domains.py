@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from pykueue.core.explain.facts import DomainFacts, DomainResource, PlacedWorkload, TopologyFacts
 from pykueue.core.resources import format_amount
 from pykueue.core.tas.ledger import Ledger, Spot
+from pykueue.core.tas.nodes import levels_of
 from pykueue.core.tas.scheduling import NodeTopologies
-from pykueue.core.tas.topology import levels_of
 
 if TYPE_CHECKING:
     from pykueue.core.tas.tree import Tree

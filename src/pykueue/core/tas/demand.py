@@ -13,7 +13,7 @@ import msgspec
 
 from pykueue.core.resources import PODS
 from pykueue.core.scheduler.affinity import tolerates
-from pykueue.core.tas.topology import Node
+from pykueue.core.tas.nodes import Node
 
 _EFFECTS = ("NoSchedule", "NoExecute")
 Preferences: TypeAlias = Sequence[Mapping[str, Any]]

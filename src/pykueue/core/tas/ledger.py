@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from pykueue.api.conversion.topology import Domain, decode_domains, encode_slices
+from pykueue.api.conversion.topology import HOSTNAME, Domain, decode_domains, encode_slices
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import PodSetAssignment, TopologyAssignment, Workload
 from pykueue.core.tas.changes import Changes
 from pykueue.core.tas.demand import demand_of_pod
-from pykueue.core.tas.topology import HOSTNAME, Path
+from pykueue.core.tas.nodes import Path
 from pykueue.core.workload.requests import pod_requests
 
 _NOTHING: Mapping[str, int] = {}

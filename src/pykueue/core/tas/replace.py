@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pykueue.api.conversion.topology import Domain
 from pykueue.core.tas.capacity import Room
 from pykueue.core.tas.demand import PodDemand
+from pykueue.core.tas.nodes import Path
 from pykueue.core.tas.place import place
 from pykueue.core.tas.request import Layout, Strictness
-from pykueue.core.tas.topology import Path
 from pykueue.core.tas.tree import Tree
 
 

@@ -31,8 +31,9 @@ from pykueue.core.scheduler.assignment import Assignment, Mode, PodSetResult
 from pykueue.core.tas.demand import PodDemand, demand_of_pod, preferences_of
 from pykueue.core.tas.elastic import first, grown, refusal
 from pykueue.core.tas.ledger import Ledger, Places
+from pykueue.core.tas.nodes import Path, levels_of
 from pykueue.core.tas.request import Layout, asked_levels, is_requested, resolve
-from pykueue.core.tas.topology import NodeBook, Path, levels_of
+from pykueue.core.tas.topology import NodeBook
 from pykueue.core.workload.info import Info, PodSetInfo
 from pykueue.core.workload.lifecycle import has_quota
 from pykueue.core.workload.requests import pod_requests

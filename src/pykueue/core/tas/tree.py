@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pykueue.api.conversion.topology import HOSTNAME
 from pykueue.core.tas.changes import Changes, Recent
 from pykueue.core.tas.demand import Wishes
-from pykueue.core.tas.topology import HOSTNAME, Node, Path
+from pykueue.core.tas.nodes import Node, Path
 from pykueue.core.workload.requests import Requests
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pykueue.api.conversion.topology import Domain
-from pykueue.core.tas.topology import Path
+from pykueue.core.tas.nodes import Path
 
 
 @dataclass(frozen=True, slots=True)
