@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,15 @@ async def manage(options: ManagerFlags) -> int:
     return 0
 
 
+def heed_signals(stop: Callable[[], None]) -> None:
+    """End on SIGTERM and SIGINT. On SIGUSR2 Kueue writes a dump into its log; that is not there, and must not be the end of us."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    text = "SIGUSR2: there is no dump; `pykueue explain clusterqueue NAME` and `pykueue topology` tell what is held, free and waiting"
+    loop.add_signal_handler(signal.SIGUSR2, _log.warning, text)
+
+
 class _Process:
     """The manager with the servers around it."""
 
@@ -138,8 +147,7 @@ class _Process:
         await self._serve_metrics()
         context = await self._certificates()
         running = asyncio.create_task(self._manager.run())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._manager.stop)
+        heed_signals(self._manager.stop)
         synced = asyncio.create_task(self._manager.wait_until_synced())
         await asyncio.wait((running, synced), return_when=asyncio.FIRST_COMPLETED)
         if synced.done():
