@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from pykueue.api.kinds import DEPLOYMENT, JOB, LEADER_WORKER_SET, VISIBILITY_GROUP, Kind
+from pykueue.api.kinds import (
+    CLUSTER_QUEUE,
+    DEPLOYMENT,
+    JOB,
+    LEADER_WORKER_SET,
+    LOCAL_QUEUE,
+    RESOURCE_FLAVOR,
+    VISIBILITY_GROUP,
+    Kind,
+)
 from pykueue.api.quantity import parse_quantity
 from pykueue.cli.explain import ExplainOptions, explained
 from pykueue.cli.snapshot import connect
@@ -147,3 +156,31 @@ def test_nothing_is_written(cluster: CommandLine) -> None:
 
     asyncio.run(ask())
     assert methods == {"GET"}
+
+
+def test_pods_that_are_never_made(cluster: CommandLine) -> None:
+    """A group is admitted, but its workers ask for a device without a limit: the Event of the set says so, and is told."""
+    cluster.request("POST", RESOURCE_FLAVOR, body=kueue(RESOURCE_FLAVOR, "gpus"))
+    quotas = [{"name": "cpu", "nominalQuota": "2"}, {"name": "example.com/gpu", "nominalQuota": "2"}]
+    group = {"coveredResources": ["cpu", "example.com/gpu"], "flavors": [{"name": "gpus", "resources": quotas}]}
+    spec = {"namespaceSelector": {}, "resourceGroups": [group]}
+    cluster.request("POST", CLUSTER_QUEUE, body=kueue(CLUSTER_QUEUE, "gpus", spec))
+    cluster.request("POST", LOCAL_QUEUE, body=kueue(LOCAL_QUEUE, "gpus", {"clusterQueue": "gpus"}))
+    leader, worker = (
+        {"spec": {"containers": [{"name": "c", "image": "x", "resources": {"requests": requests}}]}}
+        for requests in ({"cpu": "1"}, {"cpu": "1", "example.com/gpu": "1"})
+    )
+    size = {"size": 2, "leaderTemplate": leader, "workerTemplate": worker}
+    odd = kueue(LEADER_WORKER_SET, "odd", {"replicas": 1, "leaderWorkerTemplate": size})
+    odd["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "gpus"}
+    cluster.request("POST", LEADER_WORKER_SET, body=odd)
+    cluster.until_told(LEADER_WORKER_SET, "odd", "FailedCreate")
+    page = cluster.run("explain", "lws", "odd").stdout
+    assert "why         Admitted: The workload is admitted\n" in page
+    assert (
+        "pods        Not all pods are ready or succeeded; LeaderWorkerSet default/odd was told FailedCreate: " in page
+    )
+
+
+def kueue(kind: Kind, name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name}, "spec": spec or {}}

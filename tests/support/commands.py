@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pykueue.api.instant import SECOND_US, parse_time
-from pykueue.api.kinds import WORKLOAD, Kind
+from pykueue.api.kinds import CORE_EVENT, WORKLOAD, Kind
 from pykueue.api.objects import is_condition_true
 from pykueue.cli.snapshot import connect
 from pykueue.ports.transport import ApiRequest
@@ -77,6 +77,15 @@ class CommandLine:
                 return
             time.sleep(0.05)
         raise AssertionError(f"{n_admitted} of {n_workloads} Workloads were expected to be admitted")
+
+    def until_told(self, kind: Kind, name: str, reason: str) -> None:
+        """Wait for an Event about an object."""
+        for _ in range(400):
+            about = [(e["involvedObject"], e["reason"]) for e in self.request("GET", CORE_EVENT)["items"]]
+            if any((o["kind"], o["name"], why) == (kind.kind, name, reason) for o, why in about):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no Event {reason} about {kind.kind} {name}")
 
     def until_younger(self) -> None:
         """Wait until what is made next is younger than every Workload there is; times of creation have seconds."""

@@ -113,8 +113,10 @@ async def explained(transport: Transport, options: ExplainOptions) -> Explained:
         queue = explainer.local_queue(ObjectKey(options.namespace, name), n_told=options.limit)
     else:
         keys = await _workloads(snapshot, subject, ObjectKey(options.namespace, name))
-        told = [explainer.workload(key) for key in keys]
-        return Explained(workloads=await _with_events(transport, [each for each in told if each is not None]))
+        told = [each for key in keys if (each := explainer.workload(key)) is not None]
+        if isinstance(subject, JobIntegration) and any(each.pods for each in told):
+            told = await _with_trouble(transport, subject.kind, ObjectKey(options.namespace, name), told)
+        return Explained(workloads=await _with_events(transport, told))
     if queue is None:
         where = f"{options.namespace}/{name}" if subject is LOCAL_QUEUE else name
         raise NotFound(f"{'LocalQueue' if subject is LOCAL_QUEUE else 'ClusterQueue'} {where} was not found")
@@ -152,7 +154,8 @@ async def _workloads(snapshot: Snapshot, subject: Subject, key: ObjectKey) -> Se
 async def _with_events(transport: Transport, told: Sequence[WorkloadExplanation]) -> tuple[WorkloadExplanation, ...]:
     """With the newest Event where it is newer than the condition."""
     waiting = [each for each in told if each.position is not None][:EVENTS_MAX]
-    newest = await asyncio.gather(*(_newest_event(transport, each.workload) for each in waiting))
+    keys = (ObjectKey(*each.workload.split("/")) for each in waiting)
+    newest = await asyncio.gather(*(_newest_event(transport, WORKLOAD, key) for key in keys))
     found = {each.workload: event for each, event in zip(waiting, newest, strict=True) if event is not None}
     return tuple(
         msgspec.structs.replace(each, last_tried=found[each.workload])
@@ -162,10 +165,19 @@ async def _with_events(transport: Transport, told: Sequence[WorkloadExplanation]
     )
 
 
-async def _newest_event(transport: Transport, workload: str) -> LastTried | None:
-    namespace, _, name = workload.partition("/")
-    about = f"involvedObject.kind={WORKLOAD.kind},involvedObject.name={name}"
-    events = await list_all(transport, CORE_EVENT, namespace, about)
+async def _with_trouble(
+    transport: Transport, kind: Kind, job: ObjectKey, told: Sequence[WorkloadExplanation]
+) -> list[WorkloadExplanation]:
+    """With the last Warning about the job, where pods are not ready: they may never have been made."""
+    last = await _newest_event(transport, kind, job)
+    trouble = f"; {kind.kind} {job} was told {last.reason}: {last.message}" if last is not None else ""
+    return [msgspec.structs.replace(each, pods=each.pods + trouble) if each.pods else each for each in told]
+
+
+async def _newest_event(transport: Transport, kind: Kind, key: ObjectKey) -> LastTried | None:
+    """The last Warning about an object."""
+    about = f"involvedObject.kind={kind.kind},involvedObject.name={key.name}"
+    events = await list_all(transport, CORE_EVENT, key.namespace, about)
     timed = [(_last_seen(event), event) for event in events if event.get("type") == "Warning"]
     at, event = max(timed, key=lambda pair: pair[0], default=("", {}))
     return LastTried(at, str(event.get("reason")), str(event.get("message")), "event") if at else None

@@ -52,6 +52,8 @@ def _parts(told: WorkloadExplanation) -> Iterator[tuple[str, Iterable[str]]]:
     """Labels, and the lines of each."""
     if told.reason or told.message:
         yield "why", [": ".join(part for part in (told.reason, told.message) if part)]
+    if told.pods:
+        yield "pods", [told.pods]
     last = told.last_tried
     if told.position is not None and last is not None:
         same = "with the same answer" if last.message == told.message else f"{last.reason}: {last.message}"

@@ -303,6 +303,7 @@ class WorkloadExplanation(Facts, frozen=True):
         remedies: the smallest changes that admit it, each proved by the decision made again with the change.
         preempted: how often it was preempted.
         preempted_by: what it was told the last time; empty if never.
+        pods: of an admitted Workload whose pods are not ready: what its condition, and the last Warning of its job, tell of them.
     """
 
     workload: str
@@ -323,6 +324,7 @@ class WorkloadExplanation(Facts, frozen=True):
     remedies: tuple[Remedy, ...] = ()
     preempted: int = 0
     preempted_by: str = ""
+    pods: str = ""
 
 
 class Waiting(Facts, frozen=True):

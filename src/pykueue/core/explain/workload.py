@@ -221,7 +221,7 @@ def _settled(workload: Workload, told: WorkloadExplanation) -> WorkloadExplanati
     if state is WorkloadCondition.ADMITTED:
         ready = workload.condition(WorkloadCondition.PODS_READY)
         if ready is not None and ready.status == "False":
-            return msgspec.structs.replace(told, message=f"{told.message}; {ready.message}")
+            return msgspec.structs.replace(told, pods=ready.message)
         return told
     waiting = [check for check in workload.status.admission_checks if check.state != "Ready"]
     return msgspec.structs.replace(

@@ -239,7 +239,7 @@ def test_one_that_holds_quota_without_running() -> None:
     waits, evicted = msgspec.convert(more, list[Condition])
     world.put(_with_status(held, conditions=(*held.status.conditions, waits)))
     told = explain(world, "w")
-    assert (told.state, told.message.partition("; ")[2]) == ("Admitted", "Not all pods are ready or succeeded")
+    assert (told.state, told.pods) == ("Admitted", "Not all pods are ready or succeeded")
     world.put(_with_status(held, conditions=(*held.status.conditions, waits, evicted)))
     told = explain(world, "w")
     assert (told.state, told.reason, told.wakes_on) == ("Admitted", "Preempted", ("the end of its pods",))
