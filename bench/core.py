@@ -138,9 +138,9 @@ class Play:
 
     def arrive(self, workload: Workload) -> None:
         """A new Workload."""
-        self.workloads[workload.key] = workload
-        self.arrived[workload.key] = self.now
-        self.engine.set_workload(workload.key, workload, self.now)
+        key = workload.key
+        self.arrived[key] = self.now
+        self._put(key, workload)
 
     def complete(self, key: ObjectKey) -> None:
         """A Workload is over and deleted."""
@@ -162,7 +162,7 @@ class Play:
                 self.n_admitted += 1
                 self.holding[decision.key] = self.now
                 self.waited_us.setdefault(decision.key, self.now - self.arrived[decision.key])
-                self._put(as_admitted(decision, self.now))
+                self._put(decision.key, as_admitted(decision, self.now))
                 runs = self.runs_us.get(decision.key)
                 if runs is not None:
                     self.admissions[decision.key] = self.at(Instant(self.now + runs), decision.key, None)
@@ -171,7 +171,8 @@ class Play:
                     self.n_preempted += 1
                     self._give_back(victim.key)
                     self.admissions.pop(victim.key, None)
-                    self._put(self._without_quota(victim.key, victim.reason, victim.message, is_evicted=True))
+                    left = self._without_quota(victim.key, victim.reason, victim.message, is_evicted=True)
+                    self._put(victim.key, left)
                 self._pending(decision.pending)
             case Pending():
                 self._pending(decision)
@@ -179,7 +180,8 @@ class Play:
     def _pending(self, decision: Pending) -> None:
         known = decision.workload.condition("QuotaReserved")
         if known is None or (known.reason, known.message) != (decision.reason, decision.message):
-            self._put(self._without_quota(decision.key, decision.reason, decision.message, is_evicted=False))
+            told = self._without_quota(decision.key, decision.reason, decision.message, is_evicted=False)
+            self._put(decision.key, told)
 
     def _without_quota(self, key: ObjectKey, reason: str, message: str, *, is_evicted: bool) -> Workload:
         old = self.workloads[key]
@@ -197,9 +199,9 @@ class Play:
             container = self.workloads[key].spec.pod_sets[0].template["spec"]["containers"][0]
             self.held_us += (self.now - since) * int(container["resources"]["requests"]["cpu"])
 
-    def _put(self, workload: Workload) -> None:
-        self.workloads[workload.key] = workload
-        self.engine.set_workload(workload.key, workload, self.now)
+    def _put(self, key: ObjectKey, workload: Workload) -> None:
+        self.workloads[key] = workload
+        self.engine.set_workload(key, workload, self.now)
 
 
 def scenario(played: Scenario) -> dict[str, float]:

@@ -101,7 +101,7 @@ def _wanted(assignment: Assignment, queue: ClusterQueueState) -> dict[int, int]:
                 if facts.free < needed <= facts.potential:
                     wanted[number(facts.item)] = max(needed, wanted.get(number(facts.item), 0))
     for item in assignment.needs_preemption():
-        wanted.setdefault(number(item), assignment.usage.get(number(item), 0))
+        wanted.setdefault(item, assignment.usage.get(item, 0))
     return wanted
 
 

@@ -245,14 +245,10 @@ class Assignment:
         """Pods per pod set."""
         return {ps.name: ps.count for ps in self.pod_sets}
 
-    def needs_preemption(self) -> list[FlavorResource]:
-        """Flavor-resources that somebody must give up."""
-        return [
-            FlavorResource(choice.flavor, resource)
-            for ps in self.pod_sets
-            for resource, choice in ps.flavors.items()
-            if choice.mode.is_preempt
-        ]
+    def needs_preemption(self) -> list[int]:
+        """Numbers of the flavor-resources that somebody must give up, each once."""
+        choices = (choice for ps in self.pod_sets for choice in ps.flavors.values())
+        return list(dict.fromkeys(choice.item for choice in choices if choice.mode.is_preempt))
 
     def message(self) -> str:
         """Why it does not fit, as the condition tells it (§6.2)."""

@@ -176,7 +176,7 @@ class _Assigner:
     def run(self, pod_sets: Sequence[PodSetInfo]) -> Assignment:
         results: list[PodSetResult] = []
         for unit in _units(pod_sets):
-            if not self._assign_unit(unit, pod_sets, results):
+            if not self._assign_unit(unit[0], [pod_sets[i] for i in unit], results):
                 break
         if len(results) > 1:
             order = {ps.name: i for i, ps in enumerate(pod_sets)}
@@ -185,16 +185,23 @@ class _Assigner:
         progress = ScanProgress(tried, self.queue.generation, self.context.cycle, self.info.equivalence)
         return Assignment(results, self.usage, self.borrowing, progress)
 
-    def _assign_unit(self, unit: list[int], pod_sets: Sequence[PodSetInfo], results: list[PodSetResult]) -> bool:
-        own = [self._requests(pod_sets[i]) for i in unit]
+    def _assign_unit(self, first: int, unit: Sequence[PodSetInfo], results: list[PodSetResult]) -> bool:
+        """Find flavors for a unit; whether there are some.
+
+        Args:
+            first: where the unit begins among all pod sets.
+            unit: its pod sets.
+            results: to be added to.
+        """
+        own = [self._requests(pod_set) for pod_set in unit]
         requests = own[0] if len(unit) == 1 else _sum(own)
-        found = self._assign_groups(unit, pod_sets, requests)
-        for i, asked in zip(unit, own, strict=True):
+        found = self._assign_groups(first, unit, requests)
+        for pod_set, asked in zip(unit, own, strict=True):
             flavors = {name: found.choices[name] for name in asked if name in found.choices}
             results.append(
                 PodSetResult(
-                    pod_sets[i].name, pod_sets[i].count, asked, flavors, list(found.reasons), None,
-                    list(found.attempts), found.no_fit,
+                    pod_set.name, pod_set.count, asked, flavors, list(found.reasons), None, list(found.attempts),
+                    found.no_fit,
                 )
             )  # fmt: skip
             for name, choice in flavors.items():
@@ -203,9 +210,7 @@ class _Assigner:
                 self.borrowing = max(self.borrowing, choice.borrowing)
         return found.no_fit is None
 
-    def _assign_groups(
-        self, unit: list[int], pod_sets: Sequence[PodSetInfo], requests: Mapping[str, int]
-    ) -> _GroupOutcome:
+    def _assign_groups(self, first: int, unit: Sequence[PodSetInfo], requests: Mapping[str, int]) -> _GroupOutcome:
         """Every resource group that the unit needs something of; the first that cannot be had is the outcome of all."""
         found: dict[int, _GroupOutcome] = {}
         for name in _in_hash_order(requests):
@@ -217,7 +222,7 @@ class _Assigner:
                 return _GroupOutcome(reasons=reasons, no_fit=Reason.NO_MATCHING_FLAVOR)
             if group in found:
                 continue
-            outcome = self._assign_group(unit, pod_sets, requests, self.queue.groups[group], name)
+            outcome = self._assign_group(first, unit, requests, self.queue.groups[group], name)
             if outcome.no_fit is not None:
                 return outcome
             found[group] = outcome
@@ -245,8 +250,8 @@ class _Assigner:
 
     def _assign_group(
         self,
-        unit: list[int],
-        pod_sets: Sequence[PodSetInfo],
+        first: int,
+        unit: Sequence[PodSetInfo],
         requests: Mapping[str, int],
         group: ResourceGroup,
         trigger: str,
@@ -259,12 +264,12 @@ class _Assigner:
         best = (Mode.NO_FIT, 0)
         best_choices: dict[str, FlavorChoice] = {}
         last = len(group.flavors) - 1
-        index = self._start(unit, trigger, last)
+        index = _start(self.progress, first, trigger, last) if self.progress is not None else 0
         while index <= last:
             flavor = group.flavors[index].name
             attempt = Attempt(flavor)
             outcome.attempts.append(attempt)
-            choices = self._try_flavor(unit, pod_sets, asked, attempt)
+            choices = self._try_flavor(unit, asked, attempt)
             if attempt.reasons:
                 outcome.reasons += [r for r in attempt.reasons if r not in outcome.reasons]
             now = (attempt.mode, attempt.borrowing)
@@ -289,22 +294,17 @@ class _Assigner:
             outcome.reasons = []
         return outcome
 
-    def _start(self, unit: list[int], resource: str, last: int) -> int:
-        """Index of the flavor to begin with."""
-        if self.progress is None or unit[0] >= len(self.progress.tried):
-            return 0
-        index = self.progress.tried[unit[0]].get(resource, -1) + 1
-        return index if index <= last else 0
-
     def _try_flavor(
-        self, unit: list[int], pod_sets: Sequence[PodSetInfo], asked: Mapping[str, int], attempt: Attempt
+        self, unit: Sequence[PodSetInfo], asked: Mapping[str, int], attempt: Attempt
     ) -> dict[str, FlavorChoice]:
         """Judge one flavor for all asked resources; fills the attempt in."""
-        reason = self._mismatch([pod_sets[i] for i in unit], asked, attempt.flavor)
-        reasons = [reason] if reason is not None else self._leaves_slice(asked, attempt.flavor)
+        reason = self._mismatch(unit, asked, attempt.flavor)
+        reasons = [reason] if reason is not None else []
+        if reason is None and self.replaces is not None:
+            reasons = _leaves_slice(self.replaces, asked, attempt.flavor)
+        for text in reasons:
+            _refuse(attempt, text, Reason.NO_MATCHING_FLAVOR)
         if reasons:
-            for text in reasons:
-                _refuse(attempt, text, Reason.NO_MATCHING_FLAVOR)
             return {}
         preference = self.queue.spec.spec.flavor_fungibility.preference
         choices: dict[str, FlavorChoice] = {}
@@ -344,16 +344,6 @@ class _Assigner:
             if reason:
                 return reason
         return None
-
-    def _leaves_slice(self, asked: Mapping[str, int], name: str) -> list[str]:
-        """Why the flavor cannot be used beside the replaced slice, once per resource (§6.2 step 6)."""
-        if self.replaces is None:
-            return []
-        return [
-            f"could not assign {name} flavor since the original workload is assigned: {item.flavor}"
-            for item in self.replaces.usage
-            if item.resource in asked and item.flavor != name
-        ]
 
     def _fits(self, i: int, request: int, attempt: Attempt) -> tuple[Mode, int]:
         """Judge one flavor-resource, by its number (§6.5)."""
@@ -399,6 +389,23 @@ class _Assigner:
         return (borrow is not None and borrow.policy != "Never") or (
             self.context.is_fair and preemption.reclaim_within_cohort != "Never"
         )
+
+
+def _start(progress: ScanProgress, first: int, resource: str, last: int) -> int:
+    """Index of the flavor to begin with."""
+    if first >= len(progress.tried):
+        return 0
+    index = progress.tried[first].get(resource, -1) + 1
+    return index if index <= last else 0
+
+
+def _leaves_slice(replaced: Info, asked: Mapping[str, int], name: str) -> list[str]:
+    """Why the flavor cannot be used beside the replaced slice, once per resource (§6.2 step 6)."""
+    return [
+        f"could not assign {name} flavor since the original workload is assigned: {item.flavor}"
+        for item in replaced.usage
+        if item.resource in asked and item.flavor != name
+    ]
 
 
 def _sum(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -99,6 +99,7 @@ class Info(msgspec.Struct, frozen=True, eq=False, gc=False):
     local_queue: ObjectKey
     workload: Workload
     cluster_queue: str
+    priority: int
     base_priority: int
     boost: int
     queued_at: Instant
@@ -110,11 +111,6 @@ class Info(msgspec.Struct, frozen=True, eq=False, gc=False):
     is_evicted: bool = False
     is_admitted: bool = False
     tie: str = ""
-
-    @property
-    def priority(self) -> int:
-        """Effective priority."""
-        return self.base_priority + self.boost
 
     @property
     def uid(self) -> str:
@@ -165,6 +161,7 @@ class InfoMaker:
             local_queue=local_queue,
             workload=workload,
             cluster_queue=cluster_queue,
+            priority=base + boost,
             base_priority=base,
             boost=boost,
             queued_at=queue_timestamp(workload, self.config, self.features),
@@ -225,6 +222,7 @@ class InfoMaker:
             local_queue=local_queue,
             workload=workload,
             cluster_queue=admission.cluster_queue,
+            priority=base + boost,
             base_priority=base,
             boost=boost,
             queued_at=queue_timestamp(workload, self.config, self.features),

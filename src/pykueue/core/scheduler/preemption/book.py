@@ -59,9 +59,9 @@ class PreemptionBook:
 
     def see(self, key: ObjectKey, old: Workload | None, new: Workload | None, now: Instant) -> None:
         """Take in the latest version of a Workload; None if there is, or was, none."""
-        claim, leaves_for = self.claims.get(key), self.claims.on(key)
-        if claim is None and leaves_for is None and key not in self.history:
+        if not self.claims.concern(key) and key not in self.history:
             return
+        claim, leaves_for = self.claims.get(key), self.claims.on(key)
         if new is None or is_finished(new):
             self.history.forget(key)
             self._end(key, End.GONE, "it was deleted" if new is None else "it is finished")

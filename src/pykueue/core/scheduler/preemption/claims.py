@@ -102,6 +102,10 @@ class Claims:
         """Victims that still hold quota and will not for long, whoever they leave for."""
         return self._leaving.keys()
 
+    def concern(self, key: ObjectKey) -> bool:
+        """Whether a Workload has a claim, or leaves."""
+        return key in self._claims or key in self._leaving
+
     def get(self, preemptor: ObjectKey) -> Claim | None:
         """The claim of a preemptor."""
         return self._claims.get(preemptor)

@@ -60,8 +60,7 @@ class Preemptor:
 
     def targets(self, info: Info, queue: ClusterQueueState, assignment: Assignment) -> list[Target]:
         """Victims for an assignment in mode Preempt; empty if there are none that help."""
-        number = queue.node.tree.number
-        needed = list(dict.fromkeys(number(item) for item in assignment.needs_preemption()))
+        needed = assignment.needs_preemption()
         if not assignment.places:
             # Often the whole question is the one that the flavor search has just asked, in the same state.
             for asker, asked, found in self._simulated:
