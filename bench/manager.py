@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The manager under load: Kueue's *baseline* scenario through `pykueue manager` and a real kube-apiserver.
 
-    manager.py [--scale 1.0] [--lean-workload-schema] [--merge-patch] [--timeout 1800] [--json FILE] [--plot FILE]
+    manager.py [--scale 1.0] [--lean-workload-schema] [--without-v1beta1] [--merge-patch] [--timeout 1800] [--json FILE] [--plot FILE]
 
 Starts etcd, a kube-apiserver and the manager on loopback (building the pinned control plane first if it is not there: some minutes, once), makes
 5 cohorts of 6 ClusterQueues and creates 15,000 Workloads at the scenario's pace (`shapes.py`; `--scale 0.1` creates a tenth). There are no
@@ -62,6 +62,7 @@ from pykueue.ports.transport import ApiRequest  # noqa: E402
 BENCH = "bench"
 CREATES_MAX = 16
 WRITES_MAX = 32
+MANIFEST_FLAGS = ("--lean-workload-schema", "--without-v1beta1")
 SETTINGS = JobSettings(Configuration(), Features())
 
 
@@ -375,13 +376,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="part of the Workloads to create")
     parser.add_argument("--lean-workload-schema", action="store_true", help="install the lean definition of Workload")
+    parser.add_argument(
+        "--without-v1beta1", action="store_true", help="install our kinds in their newest version alone"
+    )
     parser.add_argument("--merge-patch", action="store_true", help="write status with WorkloadRequestUseMergePatch")
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds to give up after")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--plot", type=Path, help="draw the progress into this PNG")
     options = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="pykueue-manager-"))
-    flags = ("--lean-workload-schema",) if options.lean_workload_schema else ()
+    flags = tuple(flag for flag in MANIFEST_FLAGS if getattr(options, flag.removeprefix("--").replace("-", "_")))
     home = Home("real", state, free_ports(), is_bare=True, manifest_flags=flags, has_own_account=True)
     try:
         home.prepare()

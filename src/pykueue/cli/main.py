@@ -79,13 +79,19 @@ def manager(**options: Any) -> None:
               help="Print a part only; may be repeated.")  # fmt: skip
 @click.option("--lean-workload-schema", is_flag=True,
               help="Let the API server keep the pod templates of Workloads without checking them: cheaper writes.")  # fmt: skip
-def manifests(namespace: str, image: str, only: tuple[str, ...], lean_workload_schema: bool) -> None:
+@click.option("--without-v1beta1", is_flag=True,
+              help="Leave the older version of our kinds out: the API server converts every change of them otherwise.")  # fmt: skip
+def manifests(
+    namespace: str, image: str, only: tuple[str, ...], lean_workload_schema: bool, without_v1beta1: bool
+) -> None:
     """Print what a cluster needs: CRDs, RBAC, webhook configurations, APIServices, Deployment."""
     import yaml
 
     from pykueue.cli.manifests import manifests as build
 
-    documents = build(namespace=namespace, image=image, only=only, is_lean=lean_workload_schema)
+    documents = build(
+        namespace=namespace, image=image, only=only, is_lean=lean_workload_schema, has_v1beta1=not without_v1beta1
+    )
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     yaml.dump_all(documents, sys.stdout, Dumper=dumper, sort_keys=False, explicit_start=True, width=120)
 

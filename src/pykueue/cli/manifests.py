@@ -14,7 +14,7 @@ import msgspec
 
 from pykueue.api.configuration.frameworks import FRAMEWORKS
 from pykueue.api.kinds import VISIBILITY_GROUP
-from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion, with_lean_templates
+from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion, with_lean_templates, without_v1beta1
 from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac, service_account
 from pykueue.cli.visibility import VERSIONS
 from pykueue.cli.webhook_manifests import SERVICE, webhook_configurations
@@ -33,6 +33,7 @@ def manifests(
     image: str = "pykueue:latest",
     only: Collection[str] = (),
     is_lean: bool = False,
+    has_v1beta1: bool = True,
 ) -> list[dict[str, Any]]:
     """The objects, in an order in which they can be applied.
 
@@ -41,12 +42,13 @@ def manifests(
         image: of the Deployment.
         only: parts to give: `crds`, `rbac`, `webhooks`, `visibility`, `deployment`; empty for all.
         is_lean: the API server keeps the pod templates of Workloads as they come, instead of checking them by a schema.
+        has_v1beta1: False for clusters in which nobody uses our kinds in their older version.
 
     Raises:
         ValueError: a part that does not exist.
     """
     parts = {
-        "crds": crds(namespace, is_lean=is_lean),
+        "crds": crds(namespace, is_lean=is_lean, has_v1beta1=has_v1beta1),
         "rbac": rbac(namespace),
         "deployment": deployment(namespace, image),
         "visibility": [visibility_service(namespace), *api_services(namespace)],
@@ -61,19 +63,24 @@ def manifests(
     return list(msgspec.json.decode(msgspec.json.encode(chosen)))
 
 
-def crds(namespace: str, *, is_lean: bool = False) -> list[dict[str, Any]]:
+def crds(namespace: str, *, is_lean: bool = False, has_v1beta1: bool = True) -> list[dict[str, Any]]:
     """Definitions of our kinds, with the conversion webhook of a manager in this namespace where it is needed.
 
     Args:
         namespace: of the manager.
         is_lean: without the schema of pod templates in Workload.
+        has_v1beta1: with the older version of each kind, and its conversion.
     """
     service = {"service": {"name": SERVICE, "namespace": namespace, "path": "/convert"}}
     found = []
     for crd in all_crds():
         kind = crd["spec"]["names"]["kind"]
         chosen = with_lean_templates(crd) if is_lean and kind == "Workload" else crd
-        found.append(with_conversion(chosen, service) if kind in CONVERTED_KINDS else chosen)
+        if not has_v1beta1:
+            chosen = without_v1beta1(chosen)
+        elif kind in CONVERTED_KINDS:
+            chosen = with_conversion(chosen, service)
+        found.append(chosen)
     return found
 
 

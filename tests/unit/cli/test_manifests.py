@@ -55,6 +55,15 @@ def test_the_lean_definition_is_a_fourth_of_the_full_one():
     assert len(str(lean["workloads.kueue.x-k8s.io"])) < len(str(full["workloads.kueue.x-k8s.io"])) / 4
 
 
+def test_the_older_version_may_be_left_out():
+    """Then nothing is converted; the newest version is the same."""
+    found = manifests(only=["crds"], has_v1beta1=False)
+    assert {tuple(v["name"] for v in crd["spec"]["versions"]) for crd in found} == {("v1beta2",)}
+    assert not [crd for crd in found if "conversion" in crd["spec"]]
+    both = {crd["metadata"]["name"]: crd["spec"]["versions"] for crd in manifests(only=["crds"])}
+    assert all(crd["spec"]["versions"] == both[crd["metadata"]["name"]][1:] for crd in found)
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "want"),
     [

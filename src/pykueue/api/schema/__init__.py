@@ -7,6 +7,7 @@ from pykueue.api.schema.crds import (
     leaderworkerset_crd,
     with_conversion,
     with_lean_templates,
+    without_v1beta1,
 )
 from pykueue.api.schema.shape import shape_fault
 
@@ -18,4 +19,5 @@ __all__ = [
     "shape_fault",
     "with_conversion",
     "with_lean_templates",
+    "without_v1beta1",
 ]

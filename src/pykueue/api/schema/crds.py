@@ -183,6 +183,16 @@ def with_conversion(manifest: Mapping[str, Any], client_config: Mapping[str, Any
     return {**manifest, "spec": {**manifest["spec"], "conversion": {"strategy": "Webhook", "webhook": webhook}}}
 
 
+def without_v1beta1(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The same definition of one of our kinds in its newest version alone: there is nothing to convert.
+
+    Args:
+        manifest: of `crd`.
+    """
+    versions = [version for version in manifest["spec"]["versions"] if version["name"] != "v1beta1"]
+    return {**manifest, "spec": {**manifest["spec"], "versions": versions}}
+
+
 def with_lean_templates(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The same definition of Workload, with pod templates that the API server keeps as they come and does not look into.
 
