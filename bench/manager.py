@@ -39,6 +39,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/conformance"))
 
+from accounts import Account, take  # noqa: E402
 from golden import free_ports  # noqa: E402
 from report import close  # noqa: E402
 from restart import DEFAULT, Home, stop  # noqa: E402
@@ -285,27 +286,10 @@ def _told(workload: Workload) -> str:
     return f"pending {reserved.reason}" if reserved is not None else "new"
 
 
-class Process:
-    """A process of this machine."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.cpu_s_before = self.cpu_s()
-
-    def cpu_s(self) -> float:
-        """CPU time so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def used_s(self) -> float:
-        """CPU time since this was made."""
-        return round(self.cpu_s() - self.cpu_s_before, 1)
-
-    def rss_mb_max(self) -> int:
-        """The most memory that it ever had."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(found[1]) // 1024 if found else 0
+def rss_mb_max(pid: int) -> int:
+    """The most memory that a process ever had."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) // 1024 if found else 0
 
 
 async def requests(url: str) -> dict[str, int]:
@@ -320,49 +304,57 @@ async def requests(url: str) -> dict[str, int]:
     return found
 
 
-async def play(home: Home, scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
+async def play(home: Home, scenario: Scenario, options: argparse.Namespace) -> tuple[dict[str, Any], Runner]:
     """The whole benchmark beside a home that is up."""
     transport = HttpTransport(load_access(home.kubeconfig), qps=0)
     as_manager = HttpTransport(load_access(home.manager_kubeconfig), qps=0)
     plane = home.state / "plane"
     metrics = f"http://127.0.0.1:{home.port + 12}/metrics"
+    manager = int((home.state / "manager.pid").read_text())
     runner = Runner(transport, as_manager, scenario, is_merging=options.merge_patch)
+
+    async def account() -> Account:
+        text = await transport.request(ApiRequest("GET", "/metrics"))
+        return take(text, plane, {"manager": manager, "runner": os.getpid()})
+
     try:
         await runner.prepare()
         await asyncio.sleep(3)
-        manager = Process(int((home.state / "manager.pid").read_text()))
-        others = {part: Process(int((plane / f"{part}.pid").read_text())) for part in ("kube-apiserver", "etcd")}
-        mine, before = time.process_time(), await requests(metrics)
+        before, written = await account(), await requests(metrics)
         wall_s = await runner.run(options.timeout)
-        mine = time.process_time() - mine
         await asyncio.sleep(3)
-        after = await requests(metrics)
+        spent, after = (await account()).since(before), await requests(metrics)
     finally:
         await transport.close()
         await as_manager.close()
+    print(*spent.lines(), sep="\n", file=sys.stderr, flush=True)
     writes = {
-        name: n - before.get(name, 0) for name, n in after.items() if not name.endswith((" get", " list", " watch"))
+        name: n - written.get(name, 0) for name, n in after.items() if not name.endswith((" get", " list", " watch"))
     }
     writes = {name: n for name, n in writes.items() if n}
-    if options.plot is not None:
-        from plots import curves
-
-        lines = {
-            name: [(p[0], p[i]) for p in runner.curve] for i, name in enumerate(("created", "admitted", "finished"), 1)
-        }
-        title = f"{scenario.name}: {runner.n_total} Workloads through the manager and a real API server"
-        curves(options.plot, title, lines, x="seconds", y="Workloads")
-    return {
+    found = {
         **runner.figures(wall_s),
         "writes_per_workload": round(sum(writes.values()) / runner.n_total, 2),
         "writes": {name: round(n / runner.n_total, 2) for name, n in sorted(writes.items())},
-        "cpu_s": manager.used_s(),
-        "rss_mb_max": manager.rss_mb_max(),
-        "apiserver_cpu_s": others["kube-apiserver"].used_s(),
-        "etcd_cpu_s": others["etcd"].used_s(),
-        "runner_cpu_s": round(mine, 1),
+        "cpu_s": round(spent.cpu_s["manager"], 1),
+        "rss_mb_max": rss_mb_max(manager),
+        "apiserver_cpu_s": round(spent.cpu_s["kube-apiserver"], 1),
+        "etcd_cpu_s": round(spent.cpu_s["etcd"], 1),
+        "runner_cpu_s": round(spent.cpu_s["runner"], 1),
         "kueue": scenario.kueue,
     }
+    return found, runner
+
+
+def draw(path: Path, runner: Runner) -> None:
+    """How many Workloads were created, admitted and finished over time."""
+    from plots import curves
+
+    lines = {
+        name: [(p[0], p[i]) for p in runner.curve] for i, name in enumerate(("created", "admitted", "finished"), 1)
+    }
+    title = f"{runner.scenario.name}: {runner.n_total} Workloads through the manager and a real API server"
+    curves(path, title, lines, x="seconds", y="Workloads")
 
 
 def configuration(state: Path, *, is_merging: bool) -> Path:
@@ -390,10 +382,12 @@ def main() -> int:
     try:
         home.prepare()
         home.restart(configuration(state, is_merging=options.merge_patch))
-        found = uvloop.run(play(home, BASELINE.scaled(options.scale), options))
+        found, runner = uvloop.run(play(home, BASELINE.scaled(options.scale), options))
     finally:
         stop(state)
     close(found, options.json)
+    if options.plot is not None:
+        draw(options.plot, runner)
     return 0
 
 
