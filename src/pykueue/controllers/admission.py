@@ -39,6 +39,7 @@ from pykueue.controllers.acts import Act, Eviction, OneAtATime, Repeatable, acts
 from pykueue.controllers.core import clusterqueue, cohort, localqueue, transitions
 from pykueue.controllers.core import workload as workload_controller
 from pykueue.controllers.status_pace import StatusPace
+from pykueue.controllers.words import Words
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
@@ -51,6 +52,8 @@ from pykueue.ports.reader import Reader
 EVICTION_TRIES_MAX = 5
 OPEN_MAX = 64
 """No further cycle is run while so many decisions are being written: some wait for a request already, and would go stale."""
+SLOW_OPEN = 8
+"""While so many decisions are being written, words on Workloads that wait are held back (`words.py`)."""
 TOLD_US_MAX = SECOND_US
 """How long a cycle waits until what the last one told of Workloads that wait is written."""
 NEVER = Instant(0)
@@ -80,6 +83,7 @@ class AdmissionController:
     _late: list[Repeatable] = field(default_factory=list)
     """Acts to be made as soon as may be, on the Workloads as they are now."""
     _writing: OneAtATime = field(default_factory=OneAtATime)
+    _words: Words = field(default_factory=Words)
     _statuses: StatusPace = field(default_factory=StatusPace)
     _woken: dict[ObjectKey, None] = field(default_factory=dict)
     """Workloads that must be looked at, though they did not change."""
@@ -130,11 +134,13 @@ class AdmissionController:
         self._now = max(self._now, now)
         if self._late or self._woken or self.engine.has_notices():
             return now
-        return min((at for at in (self._cycle_at(now), self._statuses.next_due()) if at is not None), default=None)
+        due = (self._cycle_at(now), self._statuses.next_due(), self._words.next_due(now, is_slow=self._is_slow()))
+        return min((at for at in due if at is not None), default=None)
 
     def cycle(self, reader: Reader, now: Instant) -> Sequence[EngineEffect]:
         """See `ports.engine.Engine`."""
         self._now = now
+        self._late += self._words.take(now, is_slow=self._is_slow())
         effects = self._write_late(reader, now)
         due = self._cycle_at(now)
         if due is not None and due <= now:
@@ -144,7 +150,7 @@ class AdmissionController:
                 self._effect(act, commands)
                 for decision in result.decisions
                 for act in acts(decision)
-                if (commands := self._commands(act, now))
+                if not self._words.hold(act, now, is_slow=self._is_slow()) and (commands := self._commands(act, now))
             ]
             self._note_changes(now)
         effects += [self._effect(notice, self._commands(notice, now)) for notice in self.engine.take_notices()]
@@ -155,7 +161,7 @@ class AdmissionController:
 
         Judging on and on while the API server is slow would pile up writes that are stale before they are sent, and let nobody else write. So,
         as in Kueue, what one cycle tells of Workloads that wait is written before the next one begins, if that takes no longer than a second;
-        admissions may overlap it.
+        admissions may overlap it, and words that are held back have time.
         """
         if len(self._open) >= OPEN_MAX:
             return None
@@ -163,6 +169,10 @@ class AdmissionController:
         if due is None or not self._writing.n_told:
             return due
         return Instant(max(due, self._last_cycle_at + TOLD_US_MAX))
+
+    def _is_slow(self) -> bool:
+        """Whether the API server does not keep up with what is decided."""
+        return len(self._open) >= SLOW_OPEN
 
     def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:
         """See `ports.engine.Engine`."""
