@@ -1,4 +1,4 @@
-"""Claims know when the next time is up, however they were made, changed and ended: compared with a look at all of them."""
+"""What the book of preemptions keeps at hand instead of looking through all it knows, compared with a look at all of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pykueue.api.instant import Instant
 from pykueue.api.objects import ObjectKey
 from pykueue.core.scheduler.preemption.claims import Claims, End
+from pykueue.core.scheduler.preemption.loops import REPEATS_MIN, WINDOW_US, PreemptionHistory
 from pykueue.core.workload.info import Info
 from support.world import SECOND, START, World
 
@@ -59,3 +60,26 @@ def held_infos() -> dict[str, Info]:
     for name in NAMES:
         world.workload(name, "q", "1", at="default")
     return {name: world.engine._cache.workloads[ObjectKey("ns", name)] for name in NAMES}
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("evict", "forget", "expire")), st.sampled_from(NAMES), st.sampled_from(NAMES), st.integers(0, 3000)),
+        max_size=40,
+    )
+)  # fmt: skip
+def test_a_history_knows_whether_some_pair_repeated_itself(played: list[tuple[str, str, str, int]]) -> None:
+    """It says when its oldest pair is forgotten exactly while some pair was seen twice, whatever was forgotten meanwhile."""
+    history, now = PreemptionHistory(), START
+    for act, one, other, seconds in played:
+        now = Instant(now + seconds * SECOND)
+        if act == "evict":
+            history.evicted(ObjectKey("ns", one), ObjectKey("ns", other), now)
+        elif act == "forget":
+            history.forget(ObjectKey("ns", one))
+        else:
+            history.expire(now)
+        pairs = list(history._pairs.values())
+        want = pairs[0].last + WINDOW_US if any(pair.count >= REPEATS_MIN for pair in pairs) else None
+        assert history.next_end() == want
