@@ -42,9 +42,9 @@ class PriorityClassReconciler:
         value = reader.typed(WorkloadPriorityClass, class_).value
         found = [reader.typed(Workload, obj) for obj in reader.by_index(WORKLOAD, _BY_CLASS, key.name)]
         stale = [workload for workload in found if _is_stale(workload, value)]
-        first = [workload for workload in stale if _goes_first(workload, value)]
-        last = [workload for workload in stale if workload not in first]
-        steps = tuple(Together(tuple(_with_priority(w, value) for w in group)) for group in (first, last) if group)
+        first = tuple(_with_priority(workload, value) for workload in stale if _goes_first(workload, value))
+        last = tuple(_with_priority(workload, value) for workload in stale if not _goes_first(workload, value))
+        steps = tuple(Together(group) for group in (first, last) if group)
         return Result((Chain(steps),)) if steps else DONE
 
 
