@@ -114,12 +114,13 @@ def synced(reader: Reader, members: Sequence[Obj], workload: Workload, settings:
     is_waiting = not workload.is_true(WorkloadCondition.QUOTA_RESERVED) and all(pods.is_suspended(p) for p in members)
     may_move = is_waiting and not pods.is_serving(job)
     update = workloads.make_update(job, workload, reader, settings.features, may_move=may_move)
+    missing: tuple[Command, ...] = ()
     if update.missing:
-        return (Emit(POD, job, "Warning", "WorkloadPriorityClassNotFound", update.missing, REPORTER),)
+        missing = (Emit(POD, job, "Warning", "WorkloadPriorityClassNotFound", update.missing, REPORTER),)
     if not update.body:
-        return ()
+        return missing
     events = [Emit(POD, job, "Normal", "UpdatedWorkload", note, REPORTER) for note in update.notes]
-    return (Chain((Patch(WORKLOAD, workload.key, update.body), *events)),)
+    return (Chain((Patch(WORKLOAD, workload.key, update.body), *events)), *missing)
 
 
 def check_events(members: Iterable[Obj], workload: Workload) -> Sequence[Command]:

@@ -83,6 +83,17 @@ def test_a_prebuilt_workload_keeps_its_owners() -> None:
     assert [(ref["uid"], ref.get("controller", False)) for ref in owners] == [("run-uid", False), (UID, True)]
 
 
+def test_a_class_that_is_missing_keeps_nothing_else_back() -> None:
+    """The pod's gates and queue reach its Workload; the priority stays, and why is told."""
+    world = make_world()
+    labels = {**world.get(POD, "pod")["metadata"]["labels"], K + "queue-name": "other", K + "priority-class": "none"}
+    world.change(POD, "pod", metadata={"labels": labels})
+    world.settle()
+    assert world.workload(WL).spec.queue_name == "other"
+    text = 'Pod/pod Warning WorkloadPriorityClassNotFound: WorkloadPriorityClass "none" not found'
+    assert text in world.events
+
+
 def test_deleted_while_gated() -> None:
     """The pod is let go and its Workload ends."""
     world = make_world()
