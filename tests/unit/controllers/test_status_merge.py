@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pykueue.api.commands import Apply
+from pykueue.api.instant import Instant
 from pykueue.api.kinds import WORKLOAD
 from pykueue.api.objects import Obj
+from pykueue.api.v1beta2 import ObjectMeta, Workload, WorkloadStatus
 from pykueue.apiserver.patch.merge import apply_merge_patch
 from pykueue.controllers.status_merge import as_merge_patch, is_status_apply
+from pykueue.controllers.workload_status import admission_patch
 
 META = {"name": "wl", "namespace": "ns", "uid": "u", "resourceVersion": "7"}
 OWNED, OTHERS = ("QuotaReserved", "Admitted", "Evicted"), ("WaitingForReplacementPods", "Mine")
@@ -63,6 +67,28 @@ def test_the_admission_part_is_as_applied(before: Any, old: Any, others: Any, af
     assert {c["type"]: c for c in listed} == {c["type"]: c for c in (*others, *new)}
     stayed = [c["type"] for c in present["conditions"] if c in others or c["type"] in {n["type"] for n in new}]
     assert [c["type"] for c in listed][: len(stayed)] == stayed
+
+
+def test_nothing_that_the_admission_part_has_is_left_out() -> None:
+    """Whatever `admission_patch` writes is known here as a field of its manager: it is sent, and taken away again."""
+    full = {
+        "admission": {"clusterQueue": "q", "podSetAssignments": [{"name": "m"}]},
+        "requeueState": {"count": 1}, "accumulatedPastExecutionTimeSeconds": 1, "clusterName": "c",
+        "admissionChecks": [{"name": "x", "state": "Ready"}], "nominatedClusterNames": ["c"],
+        "schedulingStats": {"evictions": [{"reason": "r", "underlyingCause": "", "count": 1}]},
+        "unhealthyNodes": [{"name": "n"}], "preemptionGates": [{"name": "g", "position": "Open"}],
+    }  # fmt: skip
+    waits = {**full, "resourceRequests": [{"name": "m", "resources": {"cpu": "1"}}]}
+    del waits["admission"]
+    names = {name for name in WorkloadStatus.__struct_encode_fields__ if name not in ("conditions", "reclaimablePods")}
+    assert names == full.keys() | waits.keys(), "a new field belongs here, and to some manager"
+    for status in (full, waits):
+        meta = ObjectMeta(name="wl", namespace="ns", uid="u", resource_version="7")
+        workload = Workload(metadata=meta, status=msgspec.convert(status, WorkloadStatus))
+        command = admission_patch(workload, workload, Instant(0))
+        assert command.obj["status"].keys() == status.keys() | {"conditions"}
+        assert patched({}, command) == {k: v for k, v in command.obj["status"].items() if k != "conditions"}
+        assert patched(status, apply({})) == {}
 
 
 def test_other_managers_write_their_own() -> None:
