@@ -170,6 +170,8 @@ class Recorder:
                 )
             except asyncio.CancelledError:
                 # Whether it was written is not known; writing it once more does no harm, for it has its name.
+                if (later := lane.waiting.get(identity)) is not None:
+                    item.count, item.last = item.count + later.count, later.last
                 lane.waiting[identity] = item
                 lane.waiting.move_to_end(identity, last=False)
                 raise

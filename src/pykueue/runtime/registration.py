@@ -110,15 +110,18 @@ async def withdraw_by_host(
     """
     try:
         found = await transport.request(ApiRequest("GET", SERVICE.path(namespace(service), name(service))))
-        if get_path(found, "spec", "externalName") != host:
-            return
-        for api_service in api_services:
-            path = API_SERVICE.path(name=name(api_service))
+    except NotFound:
+        return
+    if get_path(found, "spec", "externalName") != host:
+        return
+    for api_service in api_services:
+        path = API_SERVICE.path(name=name(api_service))
+        try:
             leads_to = await transport.request(ApiRequest("GET", path))
             if get_path(leads_to, "spec", "service", "port") == port:
                 await transport.request(ApiRequest("DELETE", path))
-    except NotFound:
-        return
+        except NotFound:
+            continue
 
 
 async def own_account(transport: Transport) -> str:

@@ -154,12 +154,14 @@ def test_an_event_under_way_survives_the_end_of_the_manager() -> None:
         recorder.record(told("p", "Told"), "r")
         writing = asyncio.create_task(recorder.run())
         await turns()
+        recorder.record(told("p", "Told"), "r")
         writing.cancel()
         await turns()
         api.answers.set()
         await recorder.flush()
         assert len({request.body["metadata"]["name"] for request in api.asked}) == 1
         assert len(api.asked) == 2
+        assert api.asked[-1].body["series"]["count"] == 2, "an equal one came while it was under way"
         assert metrics.registry.get_sample_value("pykueue_events_dropped_total", {"cause": "refused"}) is None
 
     asyncio.run(main())
