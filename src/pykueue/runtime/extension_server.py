@@ -138,12 +138,15 @@ class ExtensionServer:
         if self._server is not None:
             await self._server.stop()
 
-    async def _reopen(self) -> None:
+    async def _reopen(self) -> bool:
+        """Serve with the authority as it is now; False if that cannot be done yet."""
         assert self._server is not None
         try:
             await self._server.reopen(self._tls())
         except PykueueError as error:
-            _log.warning("requests that the API server passes on are not served any more: %s", error)
+            _log.warning("requests that the API server passes on cannot be served, it is tried again: %s", error)
+            return False
+        return True
 
     def _tls(self) -> ssl.SSLContext:
         context, proxy = self._context(), self._source.proxy

@@ -129,13 +129,16 @@ class FrontProxySource:
         self._told = fault
         return self.proxy != before
 
-    async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
-        """Look again and again, for ever, and tell of changes."""
+    async def watch(self, changed: Callable[[], Awaitable[bool]]) -> None:
+        """Look again and again, for ever, and tell of changes; once more each time, while the answer is False."""
+        is_due = False
         while True:
             await sleep(self._clock, LOOK_INTERVAL_US)
             if await self.look():
                 _log.info("the authority of the API server's front proxy changed")
-                await changed()
+                is_due = True
+            if is_due:
+                is_due = not await changed()
 
 
 def _first(said: Mapping[str, Sequence[str]], names: Sequence[str]) -> str:

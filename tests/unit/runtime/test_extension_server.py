@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from pykueue import pki
-from pykueue.api.errors import TransportError
+from pykueue.api.errors import ConfigError, TransportError
 from pykueue.cli.visibility import access_of
 from pykueue.ports.transport import ApiRequest
 from pykueue.runtime.certificates import make_pair
@@ -67,7 +67,7 @@ class Cluster:
 
     def __init__(self, authority: str) -> None:
         self.authority = authority
-        self.is_away = False
+        self.is_away = self.has_no_certificate = False
 
     async def request(self, request: ApiRequest) -> Any:
         if request.path == CONFIG_MAP_PATH:
@@ -104,7 +104,13 @@ def play(cluster: Cluster, story: Callable[[Ask, ManualClock], Awaitable[None]])
         app = web.Application(middlewares=[auth.middleware])
         app.router.add_route("*", "/{path:.*}", served)
         pair = make_pair(("localhost",), now)
-        server = ExtensionServer(app, ("127.0.0.1", 0), pair.server_context, source)
+
+        def context() -> ssl.SSLContext:
+            if cluster.has_no_certificate:
+                raise ConfigError("/visibility", ["half of it was renewed"])
+            return pair.server_context()
+
+        server = ExtensionServer(app, ("127.0.0.1", 0), context, source)
         await server.start()
         watching = asyncio.create_task(server.watch())
 
@@ -201,6 +207,24 @@ def test_a_new_authority_is_trusted_and_the_old_one_is_not(tmp_path: Path) -> No
         assert await ask(OF_CQ, of_new, X_Remote_User="ann") == (200, "served")
         with pytest.raises(aiohttp.ClientError):
             await ask(OF_CQ, of_old, X_Remote_User="ann")
+
+    play(cluster, story)
+
+
+def test_a_new_authority_is_tried_again_until_it_is_served(tmp_path: Path) -> None:
+    """The serving certificate was not to be had at the moment of the change: a minute later it is."""
+    old, new = Authority(), Authority()
+    cluster = Cluster(old.pem)
+
+    async def story(ask: Ask, clock: ManualClock) -> None:
+        of_new = new.client(tmp_path, "proxy")
+        cluster.authority, cluster.has_no_certificate = new.pem, True
+        await clock.advance(LOOK_INTERVAL_US)
+        with pytest.raises(aiohttp.ClientError):
+            await ask(OF_CQ, of_new, X_Remote_User="ann")
+        cluster.has_no_certificate = False
+        await clock.advance(LOOK_INTERVAL_US)
+        assert await ask(OF_CQ, of_new, X_Remote_User="ann") == (200, "served")
 
     play(cluster, story)
 

@@ -112,9 +112,10 @@ def test_a_new_authority_is_told() -> None:
         source = FrontProxySource(cluster, clock)  # type: ignore[arg-type]
         await source.look()
 
-        async def changed() -> None:
+        async def changed() -> bool:
             assert source.proxy is not None
             seen.append(source.proxy.authority)
+            return True
 
         watching = asyncio.create_task(source.watch(changed))
         await asyncio.sleep(0)
