@@ -316,13 +316,14 @@ def is_waiting(workload: Obj) -> bool:
 
 
 def usage(workload: Obj) -> Fraction:
-    """What a Workload holds of cpu."""
+    """What a Workload holds of cpu: the share of its pods that may still run; those that ended before it was admitted are not in it."""
     total = Fraction(0)
     ended = {r["name"]: r["count"] for r in objects.get_path(workload, "status", "reclaimablePods") or ()}
+    counts = {p["name"]: p.get("count", 1) for p in workload["spec"]["podSets"]}
     for assignment in workload["status"]["admission"]["podSetAssignments"]:
         held = _cpu((assignment.get("resourceUsage") or {}).get("cpu", "0"))
-        count = assignment.get("count") or 1
-        total += held * (count - ended.get(assignment["name"], 0)) / count
+        count, name = assignment.get("count") or 1, assignment["name"]
+        total += held * min(count, counts[name] - ended.get(name, 0)) / count
     return total
 
 
