@@ -48,6 +48,7 @@ class Line:
     def __init__(self, host: str, port: int) -> None:
         self._target, self._is_cut = (host, port), False
         self._streams: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> int:
@@ -68,8 +69,13 @@ class Line:
         self.cut()
         self._server.close()
         await self._server.wait_closed()
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         if self._is_cut:
             writer.transport.abort()
             return
