@@ -10,6 +10,7 @@ from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.core.transitions import pending_evaluation
 from pykueue.core.engine import Admissibility
 from pykueue.core.features import Features, Gate
+from pykueue.core.scheduler.nominate import NAMESPACE_MISMATCH
 
 _OVERRIDABLE = {"", Reason.PENDING_EVALUATION, Reason.PENDING, Reason.DEACTIVATED, Reason.SUSPENDED}
 _SET_HERE = {
@@ -42,8 +43,8 @@ def unreserved_reason(workload: Workload, facts: Admissibility, features: Featur
 
 
 def _was_set_here(message: str) -> bool:
-    """Whether the present message is one of this module's, so that it is stale once its cause is gone."""
-    return message == "The workload is deactivated" or (
+    """Whether the present message is one that this module knows, so that it is stale once its cause is gone."""
+    return message in ("The workload is deactivated", NAMESPACE_MISMATCH) or (
         message.startswith(("LocalQueue ", "ClusterQueue "))
         and message.endswith((" doesn't exist", " is inactive", " is stopped", " is terminating or missing"))
     )

@@ -539,6 +539,20 @@ def test_a_queue_that_selects_the_namespace_no_longer() -> None:
     assert world.condition("w", "Admitted") == ("True", "Admitted", "The workload is admitted")
 
 
+def test_a_queue_that_selects_the_namespace_again() -> None:
+    """Who is not tried, for somebody is ahead, keeps nothing of the cause either."""
+    world = make_world()
+    world.set_spec(CLUSTER_QUEUE, "cq", queueingStrategy="StrictFIFO")
+    for name in ("w", "first", "late"):
+        world.submit(name, "cq", "4")
+        world.settle(1)
+    for selector in ({"matchLabels": {"no": "such"}}, {}):
+        world.set_spec(CLUSTER_QUEUE, "cq", namespaceSelector=selector)
+        world.settle(2)
+    reasons = [world.condition(name, "QuotaReserved")[1] for name in ("first", "late")]  # type: ignore[index]
+    assert reasons == ["WaitingForQuota", "PendingEvaluation"]
+
+
 def test_a_queue_below_a_cycle_of_cohorts() -> None:
     """It admits nobody, and its Workloads go on saying so, though its own condition does not (§7)."""
     world = make_world()
