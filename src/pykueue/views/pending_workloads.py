@@ -25,6 +25,8 @@ from pykueue.core.workload.info import Info
 LIMIT_DEFAULT, LIMIT_MAX = 1000, 100_000
 _INT64 = 1 << 63
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_CHARS_MAX = 1000
+"""Of a number that is looked at: Python refuses to read one of some thousands."""
 
 
 class _Struct(msgspec.Struct, frozen=True, rename="camel"):
@@ -141,7 +143,7 @@ def _integer(text: str) -> int:
     fault = ""
     if not _INTEGER.fullmatch(text):
         fault = "invalid syntax"
-    elif not -_INT64 <= int(text) < _INT64:
+    elif len(text) > _CHARS_MAX or not -_INT64 <= int(text) < _INT64:
         fault = "value out of range"
     if fault:
         raise BadRequest(f'strconv.ParseInt: parsing "{text}": {fault}')

@@ -112,6 +112,7 @@ def test_the_priority_is_told_without_boost() -> None:
         ({"limit": "x"}, 'strconv.ParseInt: parsing "x": invalid syntax'),
         ({"offset": ""}, 'strconv.ParseInt: parsing "": invalid syntax'),
         ({"offset": "9223372036854775808"}, 'strconv.ParseInt: parsing "9223372036854775808": value out of range'),
+        ({"limit": "9" * 5000}, f'strconv.ParseInt: parsing "{"9" * 5000}": value out of range'),
     ],
 )
 def test_what_is_no_number_is_refused(query: dict[str, str], want: str) -> None:
