@@ -117,7 +117,9 @@ class ClusterAccess:
         if not self.server.startswith("https:"):
             return None
         try:
-            context = ssl.create_default_context(cadata=self.ca_data.decode() if self.ca_data else None)
+            # Only names in comments between the certificates are not ASCII; Python refuses them.
+            authorities = self.ca_data.decode("ascii", "backslashreplace") if self.ca_data else None
+            context = ssl.create_default_context(cadata=authorities)
             if self.insecure:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE

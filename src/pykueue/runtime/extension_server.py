@@ -153,7 +153,8 @@ class ExtensionServer:
         if proxy is None:
             return context
         try:
-            context.load_verify_locations(cadata=proxy.authority)
+            # Only names in comments between the certificates are not ASCII; Python refuses them.
+            context.load_verify_locations(cadata=proxy.authority.encode("ascii", "backslashreplace").decode())
         except ssl.SSLError as error:
             _log.warning("the authority of the API server's front proxy cannot be used: %s", error)
             return context

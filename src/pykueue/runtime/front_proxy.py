@@ -123,9 +123,10 @@ class FrontProxySource:
         except (PykueueError, ValueError) as error:
             fault = str(error)
         if fault and fault != self._told:
-            _log.warning(
-                "%s: %s: requests that the API server passes on are taken for anonymous", CONFIG_MAP_PATH, fault
-            )
+            then = "the proxy is known by what was read before"
+            if self.proxy is None:
+                then = "requests that the API server passes on are taken for anonymous"
+            _log.warning("%s: %s: %s", CONFIG_MAP_PATH, fault, then)
         self._told = fault
         return self.proxy != before
 

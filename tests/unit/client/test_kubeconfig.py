@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from pykueue.api.errors import ConfigError, TransportError
+from pykueue.api.instant import SECOND_US, Instant
 from pykueue.client.kubeconfig import ClusterAccess, from_files, from_text, in_cluster
+from pykueue.runtime.certificates import make_pair
 
 
 def document(user: dict[str, Any] | None = None, **cluster: Any) -> str:
@@ -47,6 +49,16 @@ def test_inline_and_files(tmp_path: Path) -> None:
     access = from_files([path])
     assert (access.server, access.ca_data, access.certificate) == ("https://host:6443", b"ca", (b"cert", b"key"))
     assert access.namespace == "n"
+
+
+def test_authorities_may_be_commented_in_any_language() -> None:
+    """What stands beside the certificates is for people; what is no certificate is refused, and not taken for none."""
+    authority = make_pair(("host",), Instant(1_800_000_000 * SECOND_US)).ca_cert
+    context = ClusterAccess("https://host:6443", ca_data="# Société\n".encode() + authority).ssl_context()
+    assert context is not None
+    assert len(context.get_ca_certs()) == 1
+    with pytest.raises(ConfigError, match="the certificates cannot be used"):
+        ClusterAccess("https://host:6443", ca_data=b"\xff").ssl_context()
 
 
 def test_tokens(tmp_path: Path) -> None:

@@ -229,6 +229,16 @@ def test_a_new_authority_is_tried_again_until_it_is_served(tmp_path: Path) -> No
     play(cluster, story)
 
 
+def test_an_authority_may_be_commented_in_any_language(tmp_path: Path) -> None:
+    """What stands beside the certificates is for people."""
+    authority = Authority()
+
+    async def story(ask: Ask, _: ManualClock) -> None:
+        assert await ask(OF_CQ, authority.client(tmp_path, "proxy"), X_Remote_User="ann") == (200, "served")
+
+    play(Cluster(f"# Société Générale\n{authority.pem}"), story)
+
+
 def test_an_authority_that_is_none_leaves_tokens() -> None:
     """What the ConfigMap says cannot be used: the server is there, and nobody is taken for the proxy."""
 

@@ -104,6 +104,23 @@ def test_without_a_proxy_it_is_told_once(answer: Any, want: str, caplog: pytest.
     assert "are taken for anonymous" in line
 
 
+def test_what_cannot_be_read_for_a_while_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The proxy is known as before, and the log does not say otherwise."""
+
+    async def main() -> None:
+        cluster = Cluster(CONFIG_MAP)
+        source = FrontProxySource(cluster, ManualClock())  # type: ignore[arg-type]
+        assert await source.look()
+        cluster.answer = Forbidden("for a while")
+        assert not await source.look()
+        assert source.proxy == proxy()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(main())
+    (line,) = caplog.messages
+    assert line.endswith("for a while: the proxy is known by what was read before")
+
+
 def test_a_new_authority_is_told() -> None:
     """It is looked for every minute; what cannot be read leaves the old one."""
 
