@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pykueue.api import kinds, objects
 from pykueue.api.configuration.types import Configuration
 from pykueue.api.constants import Annotation, Label
+from pykueue.api.events import ObjectEvent
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj, OwnerReference
 from pykueue.core.features import Features, Gate
@@ -71,6 +72,11 @@ class JobSettings:
         if found is None:
             return False
         return objects.matches_labels(self.config.managed_jobs_namespace_selector, objects.labels(found))
+
+
+def may_select_otherwise(event: ObjectEvent) -> bool:
+    """Whether a Namespace's event may change what `selects_namespace` says of it: it became known, or its labels changed."""
+    return event.old is None or objects.labels(event.old) != objects.labels(event.new)
 
 
 def queue_name(obj: Obj) -> str:

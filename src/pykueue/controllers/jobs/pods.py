@@ -33,7 +33,7 @@ from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
 from pykueue.integrations.members import BY_GROUP, fits_pod_sets, group_index, is_left_over, is_startable
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, PodSetInfo, info_of, pod_set_infos
 from pykueue.integrations.registry import SETS
-from pykueue.integrations.settings import JobSettings, queue_name
+from pykueue.integrations.settings import JobSettings, may_select_otherwise, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
@@ -256,8 +256,8 @@ class PodReconciler:
         return () if pods.is_gated(event.new) else self._keys(_states(event))
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-        """A namespace that became known, or whose labels changed, may be one that is managed."""
-        if event.old is not None and objects.labels(event.old) == objects.labels(event.new):
+        """Whoever may be managed now."""
+        if not may_select_otherwise(event):
             return ()
         return self._keys(reader.list(POD, objects.name(event.new)))
 

@@ -27,7 +27,7 @@ from pykueue.integrations.base import AdmissionUnit, PodSetOwner
 from pykueue.integrations.members import unit_workload_name
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import PriorityClassMissing, changed_priority, resolve_priority
-from pykueue.integrations.settings import JobSettings, queue_name
+from pykueue.integrations.settings import JobSettings, may_select_otherwise, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
@@ -168,8 +168,8 @@ class SetReconciler:
         return workloads.status_write(workload, transitions.release_quota(workload, reason, message, now), now)
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
-        """A namespace that became known, or whose labels changed, may be one that is managed."""
-        if event.old is not None and objects.labels(event.old) == objects.labels(event.new):
+        """Whoever may be managed now."""
+        if not may_select_otherwise(event):
             return ()
         return [objects.key(obj) for obj in reader.list(self._kind, objects.name(event.new))]
 

@@ -32,7 +32,7 @@ from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, fi
 from pykueue.integrations.identity import prebuilt_workload_name
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
 from pykueue.integrations.priority import PriorityClassMissing
-from pykueue.integrations.settings import JobSettings, queue_name
+from pykueue.integrations.settings import JobSettings, may_select_otherwise, queue_name
 from pykueue.integrations.suspended import Progress, SuspendedJob, with_slice_name
 from pykueue.integrations.validation import is_elastic
 from pykueue.ports.reader import Reader
@@ -40,7 +40,7 @@ from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
 BY_PREBUILT = "prebuiltWorkload"
 _LOOKED_UP = (
-    kinds.NAMESPACE, kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS,
+    kinds.RESOURCE_FLAVOR, kinds.WORKLOAD_PRIORITY_CLASS, kinds.PRIORITY_CLASS,
     kinds.ADMISSION_CHECK, kinds.REPLICA_SET, kinds.DEPLOYMENT, kinds.STATEFUL_SET,
 )  # fmt: skip
 
@@ -56,11 +56,12 @@ class SuspendedJobReconciler:
         self.name = integration.kind.kind.lower()
 
     def watches(self) -> Sequence[Watch]:
-        """The jobs, Workloads, and the kinds that are looked up on the way."""
+        """The jobs, Workloads, namespaces, and the kinds that are looked up on the way."""
         lookups = (Watch(kind, lambda _event, _reader: ()) for kind in _LOOKED_UP)
         return (
             Watch(self._kind, lambda event, _: (objects.key(event.new),)),
             Watch(WORKLOAD, self._of_workload),
+            Watch(kinds.NAMESPACE, self._of_namespace),
             *lookups,
         )
 
@@ -250,6 +251,12 @@ class SuspendedJobReconciler:
         for job in reader.by_index(self._kind, BY_PREBUILT, str(objects.key(event.new))):
             keys[objects.key(job)] = None
         return keys
+
+    def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
+        """Whoever may be managed now."""
+        if not may_select_otherwise(event):
+            return ()
+        return [objects.key(job) for job in reader.list(self._kind, objects.name(event.new))]
 
     def _prebuilt_names(self, job: Obj) -> Iterable[str]:
         name = prebuilt_workload_name(job, self._features)

@@ -595,10 +595,16 @@ def test_pending_checks_are_told() -> None:
     assert "Job/job Normal UpdatedAdmissionCheck: a: soon" in world.events
 
 
-def test_a_namespace_that_is_gone_stops_everything() -> None:
-    """Nothing is made for a Job whose namespace nobody knows."""
-    world = JobWorld()
+def test_a_namespace_that_is_seen_late() -> None:
+    """Watches of different kinds are not in step: a Job is looked at again once its namespace is known, or selected."""
+    world = JobWorld(make_settings(managed_jobs_namespace_selector={"matchLabels": {"team": "x"}}))
     world.remove(NAMESPACE, "ns")
-    world.put(JOB, make_job())
+    world.put(JOB, make_job(suspend=True))
     world.settle()
-    assert world.names(WORKLOAD) == []
+    assert world.names(WORKLOAD) == [], "nobody knows the namespace"
+    world.put(NAMESPACE, {"metadata": {"name": "ns"}})
+    world.settle()
+    assert world.names(WORKLOAD) == [], "it is not selected"
+    world.put(NAMESPACE, {"metadata": {"name": "ns", "labels": {"team": "x"}}})
+    world.settle()
+    assert world.names(WORKLOAD) == [WL]
