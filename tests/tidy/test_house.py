@@ -85,11 +85,11 @@ def test_start_up_is_light() -> None:
 
 
 def test_broad_catches_are_the_shells(trees: list[tuple[Path, str, ast.Module]]) -> None:
-    """Pure code lets a bug pass; the shell catches it at the edge of a loop, and goes on."""
+    """Pure code lets a bug pass, or makes a value of it in one place; the shell catches it at the edge of a loop, and goes on."""
     broad = [
         where(path, node.lineno)
         for path, _, tree in trees
-        if path.relative_to(SRC).parts[0] in PURE
+        if path.relative_to(SRC).parts[0] in PURE and path != SRC / "core/faults.py"
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))

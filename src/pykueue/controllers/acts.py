@@ -65,7 +65,7 @@ def acts(decision: Decision) -> tuple[Act, ...]:
     return (*evictions, decision.pending)
 
 
-def subject(act: Repeatable) -> Workload:
+def subject(act: Act) -> Workload:
     """The Workload that an act is about, in the version that was decided on."""
     return act.victim.workload if isinstance(act, Eviction) else act.workload
 

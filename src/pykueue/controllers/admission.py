@@ -11,8 +11,9 @@ Source: scheduling.md §5.6–§5.8, §8.6.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 
 import msgspec
@@ -42,11 +43,12 @@ from pykueue.controllers.status_pace import StatusPace
 from pykueue.controllers.words import Words
 from pykueue.controllers.workload_status import admission_patch
 from pykueue.core.engine import AdmissionEngine
+from pykueue.core.faults import fault_of
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.decisions import Admit, CycleResult, Evict, Pending, SecondPassFailed
 from pykueue.core.scheduler.preemption.book import Notice
 from pykueue.core.scheduler.preemption.policy import uids
-from pykueue.ports.engine import EngineEffect
+from pykueue.ports.engine import EngineEffect, Fault
 from pykueue.ports.reader import Reader
 
 EVICTION_TRIES_MAX = 5
@@ -87,6 +89,7 @@ class AdmissionController:
     _statuses: StatusPace = field(default_factory=StatusPace)
     _woken: dict[ObjectKey, None] = field(default_factory=dict)
     """Workloads that must be looked at, though they did not change."""
+    _faults: list[Fault] = field(default_factory=list)
     _last_cycle_at: Instant = NEVER
     _now: Instant = NEVER
 
@@ -146,15 +149,11 @@ class AdmissionController:
         if due is not None and due <= now:
             self._last_cycle_at = now
             result = self.cycle_result = self.engine.cycle(now)
-            effects += [
-                self._effect(act, commands)
-                for decision in result.decisions
-                for act in acts(decision)
-                if not self._words.hold(act, now, is_slow=self._is_slow()) and (commands := self._commands(act, now))
-            ]
+            self._faults += (Fault(f"the evaluation of Workload {key}", error) for key, error in result.faults)
+            decided = (act for decision in result.decisions for act in acts(decision))
+            effects += self._begun((a for a in decided if not self._words.hold(a, now, is_slow=self._is_slow())), now)
             self._note_changes(now)
-        effects += [self._effect(notice, self._commands(notice, now)) for notice in self.engine.take_notices()]
-        return effects
+        return [*effects, *self._begun(self.engine.take_notices(), now)]
 
     def _cycle_at(self, now: Instant) -> Instant | None:
         """When a cycle of the engine is due, given what is still being written.
@@ -216,6 +215,11 @@ class AdmissionController:
             preemption = eviction.attempt.preemption
             self._late.append(msgspec.structs.replace(preemption.pending, message=preemption.failed_message))
 
+    def take_faults(self) -> Sequence[Fault]:
+        """See `ports.engine.Engine`."""
+        faults, self._faults = self._faults, []
+        return faults
+
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         """See `ports.engine.Engine`."""
         workloads, self._woken = self._woken, {}
@@ -224,22 +228,24 @@ class AdmissionController:
     def _write_late(self, reader: Reader, now: Instant) -> list[EngineEffect]:
         """Say again what could not be said, on the Workloads as they are now."""
         late, self._late = self._late, []
-        effects = []
+        effects = self._begun(self._called_for(late, reader, now), now)
+        if late:
+            self._note_changes(now)
+        return effects
+
+    def _called_for(self, late: Sequence[Repeatable], reader: Reader, now: Instant) -> Iterator[Act]:
+        """The acts as they are now; the engine is told of those that are not called for any more."""
         for act in late:
             before = subject(act)
             found = reader.get(WORKLOAD, before.metadata.namespace, before.name)
             workload = reader.typed(Workload, found) if found is not None else None
             act_now = again(act, workload) if workload is not None and workload.uid == before.uid else None
             if act_now is not None:
-                if commands := self._commands(act_now, now):
-                    effects.append(self._effect(act_now, commands))
+                yield act_now
             elif isinstance(act, Admit):
                 self.engine.forget(act.key, now, requeue=workload is not None)
             elif isinstance(act, Eviction) and workload is not None and not workload.is_true(WorkloadCondition.EVICTED):
                 self.engine.preemption_failed(act.victim.key, now)
-        if late:
-            self._note_changes(now)
-        return effects
 
     def _note_changes(self, now: Instant) -> None:
         changed = self.engine.take_changed()
@@ -249,6 +255,36 @@ class AdmissionController:
         for queue in queues:
             self._statuses.note(queue, now)
         self._woken |= dict.fromkeys(changed.workloads)
+
+    def _begun(self, wanted: Iterable[Act], now: Instant) -> list[EngineEffect]:
+        """Begin to write acts, as far as there is something to tell; one on which our own code fails is given up alone."""
+        effects: list[EngineEffect] = []
+        for act in wanted:
+            fault = fault_of(partial(self._begin, act, now, effects))
+            if fault is not None:
+                self._faults.append(Fault(f"{type(act).__name__} of Workload {subject(act).key}", fault))
+                self._give_up(act, now)
+        return effects
+
+    def _begin(self, act: Act, now: Instant, effects: list[EngineEffect]) -> None:
+        if commands := self._commands(act, now):
+            effects.append(self._effect(act, commands))
+
+    def _give_up(self, act: Act, now: Instant) -> None:
+        """What the engine assumed is not so; the Workload comes back with its next version."""
+        match act:
+            case Admit():
+                self.engine.forget(act.key, now, requeue=False)
+            case Eviction():
+                self.engine.preemption_failed(act.victim.key, now)
+            case Evict(reason=Reason.FLAVOR_MIGRATION):
+                self.engine.preemption_failed(act.key, now)
+            case Evict():
+                self.engine.second_pass_failed(act.key, now)
+            case Pending() | SecondPassFailed() | Notice():
+                pass
+            case _:
+                assert_never(act)
 
     def _effect(self, act: Act, commands: tuple[Command, ...]) -> EngineEffect:
         self._writing.begin(act)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pykueue.api.instant import Instant
 from pykueue.api.objects import Obj, ObjectKey
@@ -32,6 +33,7 @@ from pykueue.api.v1beta2 import (
 from pykueue.core.engine_moves import EngineMoves
 from pykueue.core.engine_state import discard
 from pykueue.core.explain.explainer import Explainer
+from pykueue.core.faults import fault_of
 from pykueue.core.features import Gate
 from pykueue.core.queue.heads import Pending
 from pykueue.core.scheduler.assumed import as_admitted, held_pod_sets, was_released
@@ -238,10 +240,16 @@ class AdmissionEngine(EngineMoves):
             return CycleResult(self._cycle, (), {})
         self._cycle += 1
         cycle = self._make_cycle()
-        cycle.run(entries)
+        fault = fault_of(partial(cycle.run, entries))
+        if fault is not None:
+            for entry in entries:
+                entry.status = Status.NOT_NOMINATED
+                self._put_back(entry, now)
+            raise fault
         self._preemptions.close(entries, now)
         self._retry_freed(now)
-        result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped, tuple(cycle.recomputed))
+        faults = tuple((entry.info.key, entry.fault) for entry in entries if entry.fault is not None)
+        result = CycleResult(self._cycle, tuple(cycle.decisions), cycle.skipped, tuple(cycle.recomputed), faults)
         admitted = {d.key: d for d in cycle.decisions if isinstance(d, Admit)}
         is_same = [self._put_back(entry, now) for entry in entries]
         for entry in entries:

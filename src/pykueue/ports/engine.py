@@ -32,6 +32,19 @@ class EngineEffect:
     commands: tuple[Command, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error in our own code that was kept from stopping others.
+
+    Attributes:
+        what: was being done, for the log.
+        error: with its traceback.
+    """
+
+    what: str
+    error: Exception
+
+
 class Engine(Protocol):
     """What the loop drives. Every method is synchronous and does no I/O."""
 
@@ -53,6 +66,10 @@ class Engine(Protocol):
 
     def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:
         """An effect's commands are done, or failed: then what was assumed is forgotten and requeued."""
+        ...
+
+    def take_faults(self) -> Sequence[Fault]:
+        """What failed in our own code since the last call; whatever hung on it was given up, and nothing else."""
         ...
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:

@@ -35,7 +35,7 @@ from pykueue.controllers.measures import Home, changes
 from pykueue.core.features import Features, Gate
 from pykueue.core.measures import ancestors, cluster_queue_of, measure, measured_local_queues
 from pykueue.core.scheduler.decisions import Admit, CycleResult, Preempt
-from pykueue.ports.engine import EngineEffect
+from pykueue.ports.engine import EngineEffect, Fault
 from pykueue.ports.reader import Reader
 from pykueue.runtime.series import SeriesCollector
 
@@ -104,6 +104,10 @@ class MeteredEngine:
     def finished(self, token: int, error: PykueueError | None, now: Instant) -> None:
         """See `ports.engine.Engine`."""
         self._engine.finished(token, error, now)
+
+    def take_faults(self) -> Sequence[Fault]:
+        """See `ports.engine.Engine`."""
+        return self._engine.take_faults()
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         """See `ports.engine.Engine`."""

@@ -162,6 +162,9 @@ class Loop:
             self.metrics.faults.labels("cycle").inc()
             self._no_cycle_before = Instant(now + SECOND_US)
             return 0
+        for fault in engine.take_faults():
+            _log.error("engine: %s was given up", fault.what, exc_info=fault.error)
+            self.metrics.faults.labels("cycle").inc()
         for effect in effects:
             self.effects.start(
                 effect.commands, "scheduler", f"decision {effect.token}", _reply(self.inbox, effect.token)

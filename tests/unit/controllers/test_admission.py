@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from pykueue.api import kinds
 from pykueue.api.commands import Apply, Command, Emit
@@ -14,7 +15,9 @@ from pykueue.api.events import Change, ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import Kind
 from pykueue.api.objects import Obj
+from pykueue.api.v1beta2 import Workload
 from pykueue.controllers.admission import OPEN_MAX, AdmissionController
+from pykueue.controllers.core import transitions
 from pykueue.core.engine import AdmissionEngine
 from pykueue.core.features import Features, Gate
 from pykueue.ports.reader import Indexer
@@ -285,3 +288,25 @@ def test_a_slice_ends_the_one_that_it_replaces() -> None:
     text = "Replaced to accommodate a workload (UID: new-uid, JobUID: job-uid) due to workload slice aggregation"
     assert (finished["status"], finished["reason"], finished["message"]) == ("True", "WorkloadSliceReplaced", text)
     assert [(e.reason, e.note) for e in commands if isinstance(e, Emit)][-1] == ("WorkloadSliceReplaced", text)
+
+
+def test_an_act_on_which_our_code_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up and told; what was assumed of it is free for others."""
+    stage = plain()
+    stage.put(kinds.WORKLOAD, waiting("bad", "9"))
+    reserve = transitions.reserve_quota
+
+    def failing(found: Workload, *rest: Any) -> Workload:
+        if found.name == "bad":
+            raise KeyError("gone")
+        return reserve(found, *rest)
+
+    monkeypatch.setattr(transitions, "reserve_quota", failing)
+    assert stage.turn() == []
+    [fault] = stage.controller.take_faults()
+    assert (fault.what, repr(fault.error)) == ("Admit of Workload ns/bad", "KeyError('gone')")
+    assert stage.controller.take_faults() == []
+    stage.put(kinds.WORKLOAD, waiting("good", "9"))
+    [(_, (admission, *_))] = stage.turn()
+    assert isinstance(admission, Apply)
+    assert admission.obj["metadata"]["name"] == "good"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pykueue.core.scheduler.cycle import Cycle
+from pykueue.core.scheduler.entry import Entry
 from support.world import World, admits, pendings, victims
 
 
@@ -71,3 +75,44 @@ def test_preemption_names_its_victim() -> None:
         "preemptor path: /standalone; preemptee path: /standalone"
     )
     assert pendings(result)["wl-in"].message.endswith("2 more needed. Pending the preemption of 1 workload(s)")
+
+
+@pytest.mark.parametrize("step", ["_nominate", "_process"])
+def test_a_workload_on_which_our_code_fails_stops_nobody(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """It is told so and waits, the error is handed out, and all others are decided."""
+    world = World()
+    for name in ("a", "b", "c"):
+        world.queue(name, "f:4", cohort="all")
+        world.workload(f"{name}-1", name, "1")
+    original = getattr(Cycle, step)
+
+    def failing(cycle: Cycle, entry: Entry, *rest: object) -> None:
+        original(cycle, entry, *rest)
+        if entry.info.key.name == "b-1":
+            raise KeyError("gone")
+
+    monkeypatch.setattr(Cycle, step, failing)
+    result = world.cycle()
+    assert set(admits(result)) == {"a-1", "c-1"}
+    assert pendings(result)["b-1"].message == "couldn't be evaluated because of an internal error: KeyError('gone')"
+    assert [(key.name, repr(error)) for key, error in result.faults] == [("b-1", "KeyError('gone')")]
+    assert world.is_parked("b-1")
+    monkeypatch.undo()
+    world.delete("a-1")
+    world.settle()
+    assert set(world.holds()) == {"b-1", "c-1"}
+
+
+def test_heads_of_a_cycle_that_fails_as_a_whole_wait_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is assumed, and nobody is lost."""
+    world = World()
+    world.queue("cq", "f:4")
+    world.workload("w", "cq", "1")
+
+    def failing(cycle: Cycle, entries: object) -> None:
+        raise KeyError("gone")
+
+    monkeypatch.setattr(Cycle, "_ordered", failing)
+    with pytest.raises(KeyError):
+        world.cycle()
+    assert world.is_parked("w")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from pykueue.api.instant import Instant
 from pykueue.api.kinds import WORKLOAD
-from pykueue.ports.engine import EngineEffect
+from pykueue.ports.engine import EngineEffect, Fault
 from pykueue.runtime.cache import Cache, Scope
 from pykueue.runtime.inbox import Inbox
 from pykueue.runtime.loop import DECISIONS_PER_TURN, Loop
@@ -25,6 +25,9 @@ class Engine:
         self.left -= 1
         self.n_run += 1
         return [EngineEffect(i, ()) for i in range(self.n_decisions)]
+
+    def take_faults(self):
+        return [Fault("the evaluation of Workload ns/bad", KeyError("gone"))] if self.n_run == 1 else ()
 
     def take_woken(self):
         return ()
@@ -64,3 +67,11 @@ def test_cycles_that_decide_nothing_are_not_repeated():
     engine = Engine(n_cycles=50, n_decisions=0)
     assert turned(engine) == []
     assert engine.n_run == 1
+
+
+def test_what_failed_in_a_cycle_is_logged_and_the_rest_is_carried_out(caplog):
+    """Each fault with its traceback's error, so that somebody can mend it."""
+    assert len(turned(Engine(n_cycles=3))) == 3
+    [record] = caplog.records
+    assert record.getMessage() == "engine: the evaluation of Workload ns/bad was given up"
+    assert isinstance(record.exc_info[1], KeyError)

@@ -12,7 +12,7 @@ from pykueue.api.events import ObjectEvent
 from pykueue.api.instant import SECOND_US, Instant
 from pykueue.api.kinds import CONFIG_MAP, POD, Kind
 from pykueue.api.objects import Obj, ObjectKey, key, name
-from pykueue.ports.engine import EngineEffect
+from pykueue.ports.engine import EngineEffect, Fault
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 from pykueue.ports.transport import ApiRequest
@@ -274,6 +274,9 @@ class Admitter:
 
     def finished(self, token: int, error: object, now: Instant) -> None:
         self.ended.append((token, error))
+
+    def take_faults(self) -> Sequence[Fault]:
+        return ()
 
     def take_woken(self) -> Sequence[tuple[str, ObjectKey]]:
         return [("copier", ObjectKey("", "woken"))] if self.ended else ()

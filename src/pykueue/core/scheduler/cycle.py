@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 from pykueue.api.constants import Reason
 from pykueue.api.objects import ObjectKey
 from pykueue.api.v1beta2 import Admission, ClusterQueue, PodSetAssignment, PodSetRequest
 from pykueue.core.cache.cohort import QuotaNode
+from pykueue.core.faults import fault_of
 from pykueue.core.features import Features, Gate
 from pykueue.core.queue.heads import RequeueReason
 from pykueue.core.resources import format_amount, format_requests, sub
@@ -88,7 +90,7 @@ class Cycle:
             self.seats.keep()
             nominator = self.nominator.without(frozenset(self.seats.leaving))
             for entry in entries:
-                self._nominate(entry, nominator)
+                self._guarded(entry, partial(self._nominate, entry, nominator))
             nominated = [entry for entry in entries if entry.status is Status.NOMINATED]
             stopped = False
             for entry in self._ordered(nominated):
@@ -97,7 +99,7 @@ class Cycle:
                     entry.requeue = RequeueReason.FAILED_AFTER_NOMINATION
                     continue
                 self.seats.give_up(entry.info.key)
-                self._process(entry)
+                self._guarded(entry, partial(self._process, entry))
                 if entry.status in (Status.SKIPPED, Status.BLOCKED) and not entry.is_deferred:
                     self.seats.take_again(entry.info.key)
                 stopped = entry.status is Status.BLOCKED
@@ -108,6 +110,14 @@ class Cycle:
             for entry in entries
             if _is_status_due(entry)
         )
+
+    def _guarded(self, entry: Entry, step: Callable[[], None]) -> None:
+        """Take a step; an error in our own code is this entry's alone, and told as a value (`CycleResult.faults`)."""
+        n_decisions = len(self.decisions)
+        fault = fault_of(step)
+        if fault is not None:
+            del self.decisions[n_decisions:]
+            entry.fail(fault)
 
     def _nominate(self, entry: Entry, nominator: Nominator) -> None:
         """Judge a head beside everybody else's seats, and without its own."""

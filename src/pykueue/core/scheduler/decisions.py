@@ -147,12 +147,14 @@ class CycleResult(msgspec.Struct, frozen=True):
         skipped: ClusterQueue to entries that were skipped although they wanted to preempt.
         recomputed: ClusterQueue and outcome of each entry that was judged again because its victims were taken:
             `new_targets`, `deferred_fit` or `skipped`.
+        faults: Workloads that could not be judged for an error in our own code. They are told so, and wait.
     """
 
     number: int
     decisions: tuple[Decision, ...]
     skipped: dict[str, int]
     recomputed: tuple[tuple[str, str], ...] = ()
+    faults: tuple[tuple[ObjectKey, Exception], ...] = ()
 
     @property
     def is_success(self) -> bool:

@@ -52,6 +52,7 @@ class Entry:
         has_claim: others were evicted for it before, and it was not admitted since.
         spared: Workloads that would take their places back if they were evicted for it.
         overdue: evicted Workloads that it would wait for, but that should have left by now.
+        fault: an error in our own code that kept it from being judged.
     """
 
     info: Info
@@ -69,7 +70,13 @@ class Entry:
     has_claim: bool = False
     spared: Sequence[ObjectKey] = ()
     overdue: list[Info] = field(default_factory=list)
+    fault: Exception | None = None
 
     def refuse(self, reason: Reason, message: str, requeue: RequeueReason = RequeueReason.GENERIC) -> None:
         """Note why it is not admitted."""
         self.reason, self.message, self.requeue = reason, message, requeue
+
+    def fail(self, fault: Exception) -> None:
+        """It cannot be judged: no fault of its own, and no reason to stop the others."""
+        self.fault, self.status, self.targets = fault, Status.NOT_NOMINATED, []
+        self.refuse(Reason.PENDING_EVALUATION, f"couldn't be evaluated because of an internal error: {fault!r}")
