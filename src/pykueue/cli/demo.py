@@ -110,7 +110,7 @@ class Demo:
         await self._show(trainer, "Groups of a leader and four workers with 16 GPUs, each within one rack:", admitted=2)
         await self._act("kubectl scale leaderworkerset/trainer --replicas=5", self._scaling("trainer", 5))
         await self._show(
-            trainer, "There are four racks; of five groups one has quota, but no rack:", admitted=4, waiting=1
+            trainer, "There are four racks; quota is left for a fifth group, but no rack:", admitted=4, waiting=1
         )
         await self._end("trainer")
 
