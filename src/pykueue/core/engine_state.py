@@ -33,6 +33,8 @@ from pykueue.core.scheduler.preemption.book import Notice, PreemptionBook
 from pykueue.core.tas.topology import NodeBook
 from pykueue.core.views import (
     Admissibility,
+    Blocked,
+    Blocker,
     CohortView,
     QueueView,
     cluster_queue_view,
@@ -159,23 +161,23 @@ class EngineState:
         key = local_queue_of(workload)
         local = self._queues.local_queues.get(key)
         if local is None:
-            return _blocked(Reason.MISCONFIGURED, f"LocalQueue {key.name} doesn't exist")
+            return _blocked(Blocker.LOCAL_QUEUE_MISSING, Reason.MISCONFIGURED, f"LocalQueue {key.name} doesn't exist")
         if local.spec.stop_policy != "None":
-            return _blocked(Reason.SUSPENDED, f"LocalQueue {key.name} is inactive")
+            return _blocked(Blocker.LOCAL_QUEUE_STOPPED, Reason.SUSPENDED, f"LocalQueue {key.name} is inactive")
         name = local.spec.cluster_queue
         queue = self._cache.queue(name)
         if queue is None:
-            return _blocked(Reason.MISCONFIGURED, f"ClusterQueue {name} doesn't exist")
+            return _blocked(Blocker.CLUSTER_QUEUE_MISSING, Reason.MISCONFIGURED, f"ClusterQueue {name} doesn't exist")
         if not queue.is_active or queue.is_cyclic:
-            return _blocked(Reason.SUSPENDED, f"ClusterQueue {name} is inactive")
+            return _blocked(Blocker.CLUSTER_QUEUE_INACTIVE, Reason.SUSPENDED, f"ClusterQueue {name} is inactive")
         item = self._queues.find(workload.key)
         if item is None:
             return Admissibility(None, None)
         labels = self._namespaces.get(key.namespace)
         if labels is not None and not matches_labels(queue.spec.spec.namespace_selector, labels):
-            return _blocked(Reason.MISCONFIGURED, NAMESPACE_MISMATCH)
+            return _blocked(Blocker.NAMESPACE, Reason.MISCONFIGURED, NAMESPACE_MISMATCH)
         if item.info.fault is not None:
-            return _blocked(Reason.MISCONFIGURED, item.info.fault)
+            return _blocked(Blocker.POD_SETS, Reason.MISCONFIGURED, item.info.fault)
         waiting = self._queues.queue(name)
         return Admissibility(None, waiting.bypassed(workload.key) if waiting is not None else None)
 
@@ -224,5 +226,5 @@ def local_queue_of(workload: Workload) -> ObjectKey:
     return ObjectKey(workload.metadata.namespace, workload.spec.queue_name)
 
 
-def _blocked(reason: Reason, message: str) -> Admissibility:
-    return Admissibility((reason, message), None)
+def _blocked(by: Blocker, reason: Reason, message: str) -> Admissibility:
+    return Admissibility(Blocked(by, reason, message), None)

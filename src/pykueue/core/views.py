@@ -5,9 +5,11 @@ Source: scheduling.md §13.
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pykueue.api.constants import QueueReason, Reason
 from pykueue.api.v1beta2 import AdmissionFairSharingStatus, FlavorUsage, LocalQueue, ResourceUsage
@@ -50,16 +52,36 @@ class CohortView:
     weighted_share: int | None
 
 
+class Blocker(enum.Enum):
+    """What keeps a Workload from waiting or being tried, in the order in which it is told."""
+
+    LOCAL_QUEUE_MISSING = enum.auto()
+    LOCAL_QUEUE_STOPPED = enum.auto()
+    CLUSTER_QUEUE_MISSING = enum.auto()
+    CLUSTER_QUEUE_INACTIVE = enum.auto()
+    NAMESPACE = enum.auto()
+    POD_SETS = enum.auto()
+    """Its pods ask for what they may not have, by a LimitRange for instance."""
+
+
+class Blocked(NamedTuple):
+    """A thing that keeps a Workload from waiting or being tried, and how its condition tells it."""
+
+    by: Blocker
+    reason: Reason
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Admissibility:
     """What keeps a Workload from waiting or being tried (§10.5).
 
     Attributes:
-        blocked: reason and message of the first thing that does, or None.
+        blocked: the first thing that does, or None.
         equivalent: reason and message recorded when an equivalent Workload failed, or None.
     """
 
-    blocked: tuple[Reason, str] | None
+    blocked: Blocked | None
     equivalent: tuple[str, str] | None
 
 

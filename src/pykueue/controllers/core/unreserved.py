@@ -30,7 +30,7 @@ def unreserved_reason(workload: Workload, facts: Admissibility, features: Featur
     if reason in (Reason.ON_HOLD, Reason.ADMISSION_GATED):
         return None
     if facts.blocked is not None:
-        blocked_reason, message = facts.blocked
+        _, blocked_reason, message = facts.blocked
         return (blocked_reason if fine else Reason.INADMISSIBLE), message
     if facts.equivalent is not None and reason in _OVERRIDABLE:
         return facts.equivalent

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import msgspec
 
@@ -25,9 +26,8 @@ from pykueue.core.queue.heads import Pending, PendingQueue
 from pykueue.core.scheduler.assignment import Mode
 from pykueue.core.scheduler.cycle import Cycle
 from pykueue.core.scheduler.entry import Entry, Status
-from pykueue.core.scheduler.nominate import NAMESPACE_MISMATCH
 from pykueue.core.tas.scheduling import NodeTopologies
-from pykueue.core.views import Admissibility
+from pykueue.core.views import Admissibility, Blocker
 from pykueue.core.workload.lifecycle import has_quota, is_finished, second_pass_need, waits_for_replacement
 from pykueue.core.workload.requeue import is_backoff_over
 
@@ -77,8 +77,8 @@ def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> 
         return _explain_places(workload, settled, scene)
     item = scene.waiting.get(workload.key) if scene.waiting is not None else None
     if facts.blocked is not None:
-        rule, text = facts.blocked
-        wakes = (_unblocked_by(workload, text, scene),)
+        by, rule, text = facts.blocked
+        wakes = (_unblocked_by(by, text, workload, scene),)
         return msgspec.structs.replace(told, state="Blocked", reason=rule.value, message=text, wakes_on=wakes)
     if scene.waiting is None or item is None:
         reason, message, wakes_on = _gate(workload, scene.features)
@@ -87,22 +87,34 @@ def explain_workload(workload: Workload, facts: Admissibility, scene: Scene) -> 
     return _explain_waiting(item, msgspec.structs.replace(told, state="Parked" if is_parked else "Pending"), scene)
 
 
-def _unblocked_by(workload: Workload, text: str, scene: Scene) -> str:
+def _unblocked_by(by: Blocker, message: str, workload: Workload, scene: Scene) -> str:
     """What must change before the Workload may wait at all."""
-    namespace, name = workload.metadata.namespace, workload.spec.queue_name
+    namespace, name, cluster_queue = workload.metadata.namespace, workload.spec.queue_name, scene.cluster_queue
+    match by:
+        case Blocker.LOCAL_QUEUE_MISSING:
+            return f"a LocalQueue {name} in namespace {namespace}"
+        case Blocker.LOCAL_QUEUE_STOPPED:
+            return f"stopPolicy None for LocalQueue {namespace}/{name}"
+        case Blocker.CLUSTER_QUEUE_MISSING:
+            return f"a ClusterQueue {cluster_queue}"
+        case Blocker.CLUSTER_QUEUE_INACTIVE:
+            return _activated_by(scene)
+        case Blocker.NAMESPACE:
+            return (
+                f"labels of namespace {namespace}, or a namespaceSelector of ClusterQueue {cluster_queue}, that match"
+            )
+        case Blocker.POD_SETS:
+            return f"the end of this: {message}"
+        case _:
+            assert_never(by)
+
+
+def _activated_by(scene: Scene) -> str:
+    """What must change before the ClusterQueue of a Workload admits anybody."""
     queue = scene.make_cycle().nominator.cache.queue(scene.cluster_queue)
-    if not scene.cluster_queue:
-        return f"a LocalQueue {name} in namespace {namespace}"
-    if text == f"LocalQueue {name} is inactive":
-        return f"stopPolicy None for LocalQueue {namespace}/{name}"
-    if queue is None:
-        return f"a ClusterQueue {scene.cluster_queue}"
-    if text == NAMESPACE_MISMATCH:
-        return f"labels of namespace {namespace}, or a namespaceSelector of ClusterQueue {queue.name}, that match"
-    if queue.is_active and queue.is_cyclic:
-        return f"a change of the cohorts above ClusterQueue {queue.name}, which form a cycle"
+    assert queue is not None
     if queue.is_active:
-        return f"the end of this: {text}"
+        return f"a change of the cohorts above ClusterQueue {queue.name}, which form a cycle"
     why = [problem for _, problem in queue.problems] or ["is being deleted"]
     return f"the end of what makes ClusterQueue {queue.name} inactive: {', '.join(why)}"
 

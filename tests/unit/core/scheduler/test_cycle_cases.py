@@ -10,6 +10,7 @@ from pykueue.api.v1beta2 import NamedGate
 from pykueue.core.features import Features, Gate
 from pykueue.core.scheduler.cycle import NO_LONGER_FITS, OVERLAP_DEFERRED, required_checks
 from pykueue.core.scheduler.nominate import reduced_counts
+from pykueue.core.views import Blocker
 from support.stage import IQ, enter, outcome, set_stage
 from support.world import World, admits, pendings, pod_set, victims
 
@@ -259,7 +260,8 @@ def test_a_stopped_local_queue_leaves() -> None:
     world.workload("w", "cq", "1")
     world.local("cq", "cq", stop="Hold")
     assert world.engine.waiting("cq") == []
-    assert world.engine.admissibility(world.workloads["w"]).blocked == ("Suspended", "LocalQueue cq is inactive")
+    blocked = world.engine.admissibility(world.workloads["w"]).blocked
+    assert blocked == (Blocker.LOCAL_QUEUE_STOPPED, "Suspended", "LocalQueue cq is inactive")
     world.local("cq", "cq")
     assert "w" in admits(world.cycle())
 
