@@ -52,6 +52,11 @@ class Kind(msgspec.Struct, frozen=True, order=True):
         """The form Kueue prints: `leaderworkerset.x-k8s.io/v1, Kind=LeaderWorkerSet`."""
         return f"{self.api_version}, Kind={self.kind}"
 
+    @property
+    def group_version_kind(self) -> dict[str, str]:
+        """Group, version and kind, as discovery and OpenAPI documents tell them."""
+        return {"group": self.group, "version": self.version, "kind": self.kind}
+
     def is_kind_of(self, ref: Reference) -> bool:
         """Whether a reference is to an object of this kind, whatever version it names."""
         return ref.kind == self.kind and ref.api_version.rpartition("/")[0] == self.group

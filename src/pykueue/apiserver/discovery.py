@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from pykueue.api.errors import NotAcceptable
-from pykueue.api.kinds import Kind
 from pykueue.apiserver.messages import HttpRequest, Response
 from pykueue.apiserver.resources import Computed, Resource, ResourceRegistry
 from pykueue.apiserver.reviews import REVIEWS
@@ -260,7 +259,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     kind = resource.kind
     entry: dict[str, Any] = {
         "resource": kind.plural,
-        "responseKind": _told(kind),
+        "responseKind": kind.group_version_kind,
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": _singular(resource),
         "verbs": sorted(resource.verbs),
@@ -271,7 +270,8 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
         entry["categories"] = list(resource.categories)
     if resource.subresources or resource.computed:
         entry["subresources"] = [
-            {"subresource": one.name, "responseKind": _told(one.kind), "verbs": ["get"]} for one in resource.computed
+            {"subresource": one.name, "responseKind": one.kind.group_version_kind, "verbs": ["get"]}
+            for one in resource.computed
         ]
         for name in sorted(resource.subresources):
             group, version, said = _SUBRESOURCE_KINDS.get(name, (kind.group, kind.version, kind.kind))
@@ -280,7 +280,3 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
                 {"subresource": name, "responseKind": response_kind, "verbs": list(_SUBRESOURCE_VERBS[name])}
             )
     return entry
-
-
-def _told(kind: Kind) -> dict[str, str]:
-    return {"group": kind.group, "version": kind.version, "kind": kind.kind}

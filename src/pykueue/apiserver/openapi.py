@@ -159,12 +159,13 @@ def _define(resource: Resource, definitions: dict[str, Any], ref_prefix: str) ->
         _define_all((name, f"{name}List", *here), definitions)
         return
     for computed in resource.computed:
-        told = {"group": kind.group, "version": kind.version, "kind": computed.kind.kind}
         of_answer = to_openapi(computed.schema, ref_prefix)
-        definitions[model_name(computed.kind)] = {**of_answer, "x-kubernetes-group-version-kind": [told]}
-    gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+        definitions[model_name(computed.kind)] = {
+            **of_answer,
+            "x-kubernetes-group-version-kind": [computed.kind.group_version_kind],
+        }
     made = to_openapi(resource.schema, ref_prefix) if resource.schema is not None else _unknown_fields()
-    definitions[name] = {**made, "x-kubernetes-group-version-kind": [gvk]}
+    definitions[name] = {**made, "x-kubernetes-group-version-kind": [kind.group_version_kind]}
     if not resource.verbs:
         return
     definitions[f"{name}List"] = {
@@ -177,7 +178,7 @@ def _define(resource: Resource, definitions: dict[str, Any], ref_prefix: str) ->
             "kind": {"type": "string"},
             "metadata": {"$ref": f"{ref_prefix}{META_V1}.ListMeta"},
         },
-        "x-kubernetes-group-version-kind": [{**gvk, "kind": f"{kind.kind}List"}],
+        "x-kubernetes-group-version-kind": [{**kind.group_version_kind, "kind": f"{kind.kind}List"}],
     }
 
 
@@ -284,7 +285,7 @@ def _operation(
         "responses": _answer(resource, verb, kind, v3=v3),
         **(_body(resource, verb, kind) if v3 and (verb == "patch" or _is_here(resource, kind)) else {}),
         "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
+        "x-kubernetes-group-version-kind": kind.group_version_kind,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pykueue.api.configuration.frameworks import FRAMEWORKS
-from pykueue.api.kinds import VISIBILITY_GROUP
+from pykueue.api.kinds import API_SERVICE, VISIBILITY_GROUP
 from pykueue.api.schema import CONVERTED_KINDS, all_crds, with_conversion, with_lean_templates, without_v1beta1
 from pykueue.cli.rbac import SERVICE_ACCOUNT, rbac, service_account
 from pykueue.cli.visibility import VERSIONS
@@ -96,8 +96,8 @@ def api_services(namespace: str) -> list[dict[str, Any]]:
     """
     return [
         {
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
+            "apiVersion": API_SERVICE.api_version,
+            "kind": API_SERVICE.kind,
             "metadata": _metadata(f"{version}.{VISIBILITY_GROUP}"),
             "spec": {
                 "group": VISIBILITY_GROUP,

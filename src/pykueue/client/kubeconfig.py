@@ -25,6 +25,7 @@ import yaml
 
 from pykueue.api.errors import ConfigError, TransportError
 from pykueue.api.instant import SECOND_US, parse_time
+from pykueue.api.pem import ascii_pem
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_FILE_MAX_AGE_S = 60.0
@@ -117,9 +118,7 @@ class ClusterAccess:
         if not self.server.startswith("https:"):
             return None
         try:
-            # Only names in comments between the certificates are not ASCII; Python refuses them.
-            authorities = self.ca_data.decode("ascii", "backslashreplace") if self.ca_data else None
-            context = ssl.create_default_context(cadata=authorities)
+            context = ssl.create_default_context(cadata=ascii_pem(self.ca_data) if self.ca_data else None)
             if self.insecure:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE

@@ -184,15 +184,13 @@ class AdmissionController:
         if error is None or decision is None:
             return
         match decision:
-            case Admit():
-                self.engine.forget(decision.key, now, requeue=not isinstance(error, NotFound))
+            case Admit() | Evict(reason=Reason.FLAVOR_MIGRATION):
+                self._undo(decision, now, requeue=not isinstance(error, NotFound))
             case Eviction():
                 self._eviction_failed(decision, error, now)
-            case Evict(reason=Reason.FLAVOR_MIGRATION):
-                self.engine.preemption_failed(decision.key, now)
             case Evict():
                 if not isinstance(error, NotFound):
-                    self.engine.second_pass_failed(decision.key, now)
+                    self._undo(decision, now)
                     self._late.append(SecondPassFailed(decision.key, decision.workload, decision.failed_message))
             case Pending():
                 if not waiting and not isinstance(error, NotFound):
@@ -210,7 +208,7 @@ class AdmissionController:
         if eviction.n_tries < EVICTION_TRIES_MAX:
             self._late.append(dataclasses.replace(eviction, n_tries=eviction.n_tries + 1))
             return
-        self.engine.preemption_failed(eviction.victim.key, now)
+        self._undo(eviction, now)
         if not eviction.attempt.is_served:
             preemption = eviction.attempt.preemption
             self._late.append(msgspec.structs.replace(preemption.pending, message=preemption.failed_message))
@@ -243,9 +241,9 @@ class AdmissionController:
             if act_now is not None:
                 yield act_now
             elif isinstance(act, Admit):
-                self.engine.forget(act.key, now, requeue=workload is not None)
+                self._undo(act, now, requeue=workload is not None)
             elif isinstance(act, Eviction) and workload is not None and not workload.is_true(WorkloadCondition.EVICTED):
-                self.engine.preemption_failed(act.victim.key, now)
+                self._undo(act, now)
 
     def _note_changes(self, now: Instant) -> None:
         changed = self.engine.take_changed()
@@ -263,18 +261,18 @@ class AdmissionController:
             fault = fault_of(partial(self._begin, act, now, effects))
             if fault is not None:
                 self._faults.append(Fault(f"{type(act).__name__} of Workload {subject(act).key}", fault))
-                self._give_up(act, now)
+                self._undo(act, now)
         return effects
 
     def _begin(self, act: Act, now: Instant, effects: list[EngineEffect]) -> None:
         if commands := self._commands(act, now):
             effects.append(self._effect(act, commands))
 
-    def _give_up(self, act: Act, now: Instant) -> None:
-        """What the engine assumed is not so; the Workload comes back with its next version."""
+    def _undo(self, act: Act, now: Instant, *, requeue: bool = False) -> None:
+        """Tell the engine that an act is not carried out. An admission is judged again at once, or with the Workload's next version."""
         match act:
             case Admit():
-                self.engine.forget(act.key, now, requeue=False)
+                self.engine.forget(act.key, now, requeue=requeue)
             case Eviction():
                 self.engine.preemption_failed(act.victim.key, now)
             case Evict(reason=Reason.FLAVOR_MIGRATION):

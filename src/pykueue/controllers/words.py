@@ -45,9 +45,8 @@ class Words:
 
     def next_due(self, now: Instant, *, is_slow: bool) -> Instant | None:
         """When `take` has something; None if nothing is held."""
-        for _, until in self._held.values():
-            return until if is_slow else now
-        return None
+        first = next((until for _, until in self._held.values()), None)
+        return first if first is None or is_slow else now
 
     def take(self, now: Instant, *, is_slow: bool) -> list[Pending]:
         """Words to say now: those that were held for long, or the oldest if there is room."""

@@ -61,7 +61,7 @@ class EngineMoves(EngineState):
             self._leave_queue(key)
             known = None
         waiting = self._queues.queue(name)
-        is_open = waiting is not None and local is not None and local.spec.stop_policy == "None"
+        is_open = waiting is not None and self._queues.is_open(local_key)
         may_wait = is_queueable if known is None else may_stay_queued
         if not is_open or not may_wait(workload, self._features) or self.is_parent(workload):
             self._leave_queue(key)
@@ -108,8 +108,7 @@ class EngineMoves(EngineState):
     def _look_again(self, info: Info, now: Instant) -> None:
         """Queue a Workload with quota whose pods need places, or other ones."""
         key = info.key
-        nodes = [d.values[-1] for places in self._cache.ledger.of(key) for d in places.domains]
-        need = second_pass_need(info.workload, nodes)
+        need = second_pass_need(info.workload, self._cache.ledger.leaves(key))
         queue = self._cache.queue(info.cluster_queue) if need is not None else None
         if need is None or (queue is not None and self._cache.is_delegating(queue)):
             self._second_pass.delete(key)

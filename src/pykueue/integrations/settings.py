@@ -7,6 +7,7 @@ Source: jobs.md §1, §2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pykueue.api import kinds, objects
@@ -74,9 +75,11 @@ class JobSettings:
         return objects.matches_labels(self.config.managed_jobs_namespace_selector, objects.labels(found))
 
 
-def may_select_otherwise(event: ObjectEvent) -> bool:
-    """Whether a Namespace's event may change what `selects_namespace` says of it: it became known, or its labels changed."""
-    return event.old is None or objects.labels(event.old) != objects.labels(event.new)
+def judged_anew(event: ObjectEvent, reader: Reader, kind: Kind) -> Sequence[Obj]:
+    """The objects of a kind in a Namespace of which `selects_namespace` may say something else now: it became known, or was labelled."""
+    if event.old is not None and objects.labels(event.old) == objects.labels(event.new):
+        return ()
+    return tuple(reader.list(kind, objects.name(event.new)))
 
 
 def queue_name(obj: Obj) -> str:

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pykueue.api.errors import ApiError, Forbidden, InternalError, PykueueError, TooManyRequests, Unauthorized
+from pykueue.api.pem import ascii_pem
 from pykueue.runtime.front_proxy import FrontProxySource
 from pykueue.runtime.reviews import ANONYMOUS, Access, Identity, Reviews, bearer_token
 from pykueue.runtime.serving import Server
@@ -153,8 +154,7 @@ class ExtensionServer:
         if proxy is None:
             return context
         try:
-            # Only names in comments between the certificates are not ASCII; Python refuses them.
-            context.load_verify_locations(cadata=proxy.authority.encode("ascii", "backslashreplace").decode())
+            context.load_verify_locations(cadata=ascii_pem(proxy.authority.encode()))
         except ssl.SSLError as error:
             _log.warning("the authority of the API server's front proxy cannot be used: %s", error)
             return context

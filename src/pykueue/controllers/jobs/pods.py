@@ -33,7 +33,7 @@ from pykueue.integrations.identity import pod_group_name, prebuilt_workload_name
 from pykueue.integrations.members import BY_GROUP, fits_pod_sets, group_index, is_left_over, is_startable
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, PodSetInfo, info_of, pod_set_infos
 from pykueue.integrations.registry import SETS
-from pykueue.integrations.settings import JobSettings, may_select_otherwise, queue_name
+from pykueue.integrations.settings import JobSettings, judged_anew, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
@@ -257,9 +257,7 @@ class PodReconciler:
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         """Whoever may be managed now."""
-        if not may_select_otherwise(event):
-            return ()
-        return self._keys(reader.list(POD, objects.name(event.new)))
+        return self._keys(judged_anew(event, reader, POD))
 
     def _keys(self, members: Iterable[Obj]) -> Iterable[ObjectKey]:
         keys = [

@@ -27,7 +27,7 @@ from pykueue.integrations.base import AdmissionUnit, PodSetOwner
 from pykueue.integrations.members import unit_workload_name
 from pykueue.integrations.podsets import PodSetWire
 from pykueue.integrations.priority import PriorityClassMissing, changed_priority, resolve_priority
-from pykueue.integrations.settings import JobSettings, may_select_otherwise, queue_name
+from pykueue.integrations.settings import JobSettings, judged_anew, queue_name
 from pykueue.ports.reader import Reader
 from pykueue.ports.reconcile import DONE, Index, Result, Watch
 
@@ -169,9 +169,7 @@ class SetReconciler:
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         """Whoever may be managed now."""
-        if not may_select_otherwise(event):
-            return ()
-        return [objects.key(obj) for obj in reader.list(self._kind, objects.name(event.new))]
+        return [objects.key(obj) for obj in judged_anew(event, reader, self._kind)]
 
     def _of_workload(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         del reader

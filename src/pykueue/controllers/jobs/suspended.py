@@ -32,7 +32,7 @@ from pykueue.integrations.ancestors import OwnerNotFound, OwnersChainTooLong, fi
 from pykueue.integrations.identity import prebuilt_workload_name
 from pykueue.integrations.podset_info import FlavorMissing, PodSetConflict, pod_set_infos
 from pykueue.integrations.priority import PriorityClassMissing
-from pykueue.integrations.settings import JobSettings, may_select_otherwise, queue_name
+from pykueue.integrations.settings import JobSettings, judged_anew, queue_name
 from pykueue.integrations.suspended import Progress, SuspendedJob, with_slice_name
 from pykueue.integrations.validation import is_elastic
 from pykueue.ports.reader import Reader
@@ -254,9 +254,7 @@ class SuspendedJobReconciler:
 
     def _of_namespace(self, event: ObjectEvent, reader: Reader) -> Iterable[ObjectKey]:
         """Whoever may be managed now."""
-        if not may_select_otherwise(event):
-            return ()
-        return [objects.key(job) for job in reader.list(self._kind, objects.name(event.new))]
+        return [objects.key(job) for job in judged_anew(event, reader, self._kind)]
 
     def _prebuilt_names(self, job: Obj) -> Iterable[str]:
         name = prebuilt_workload_name(job, self._features)

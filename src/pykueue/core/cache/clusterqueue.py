@@ -201,7 +201,8 @@ class Cache:
             for info in self._homeless.pop(name, {}).values():
                 old.workloads[info.key] = info
                 old.tally.count(info, 1)
-        old.take(spec)
+        else:
+            old.take(spec)
         self._judge(old)
 
     def set_cohort(self, name: str, cohort: Cohort | None) -> None:

@@ -124,7 +124,7 @@ def _explain_places(workload: Workload, told: WorkloadExplanation, scene: Scene)
     cycle = scene.make_cycle()
     cache = cycle.nominator.cache
     info = cache.workloads.get(workload.key)
-    nodes = [d.values[-1] for places in cache.ledger.of(workload.key) for d in places.domains]
+    nodes = cache.ledger.leaves(workload.key)
     queue = cache.queue(info.cluster_queue) if info is not None else None
     if info is None or queue is None or second_pass_need(workload, nodes) is None or cache.is_delegating(queue):
         return told

@@ -108,6 +108,10 @@ class Ledger:
         found = self._by_workload.get(key)
         return found[0] if found is not None else ()
 
+    def leaves(self, key: ObjectKey) -> list[str]:
+        """Lowest-level values of the domains that a counted Workload holds; names of nodes, where these are the lowest level."""
+        return [domain.values[-1] for places in self.of(key) for domain in places.domains]
+
     def holders(self) -> Iterable[tuple[ObjectKey, Sequence[Places]]]:
         """What every counted Workload holds; not what is only tried."""
         return ((key, places) for key, (places, _) in self._by_workload.items())
