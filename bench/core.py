@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from report import close, tell
+from report import report
 from shapes import BASELINE, LARGE, Scenario, cluster_queue_spec, workload_spec
 
 from pykueue.api.configuration.types import Configuration
@@ -351,11 +351,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--plots", type=Path, help="draw the figures into PNGs of this folder")
     options = parser.parse_args()
-    figures: dict[str, float] = {}
-    for part in measure(set(options.only.split(","))):
-        figures |= part
-        tell(part)
-    close(figures, options.json)
+    figures = report(measure(set(options.only.split(","))), options.json)
     if options.plots is not None:
         draw(options.plots, figures)
     return 0

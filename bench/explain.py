@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import NAMESPACE, START, Play, new_engine, new_workload
-from report import close, tell
+from report import report
 
 from pykueue.api.instant import Instant
 from pykueue.cli.visibility import visibility_resources
@@ -72,12 +72,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
-    figures: dict[str, float] = {}
-    for n_pending, queues in ((1_000, 1), (10_000, 1), (10_000, 100), (50_000, 1), (100_000, 1)):
-        part = measure(n_pending, queues)
-        figures |= part
-        tell(part)
-    close(figures, options.json)
+    sizes = ((1_000, 1), (10_000, 1), (10_000, 100), (50_000, 1), (100_000, 1))
+    report((measure(n_pending, queues) for n_pending, queues in sizes), options.json)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,16 @@ from typing import Any
 def tell(part: Mapping[str, float]) -> None:
     """Some figures, a line each."""
     print(*(f"{name:36} {value:>14,}" for name, value in part.items()), sep="\n", file=sys.stderr, flush=True)
+
+
+def report(parts: Iterable[Mapping[str, Any]], file: Path | None) -> dict[str, Any]:
+    """Tell each part as it is measured, and at the end all figures; these."""
+    figures: dict[str, Any] = {}
+    for part in parts:
+        figures |= part
+        tell(part)
+    close(figures, file)
+    return figures
 
 
 def close(figures: Mapping[str, Any], file: Path | None) -> None:

@@ -38,7 +38,7 @@ from typing import Any
 
 import msgspec
 from core import BASELINE, MS, NAMESPACE, START, Play, _convert, _cpu
-from report import close, tell
+from report import report
 
 from pykueue.api.configuration.types import Configuration, FairSharing
 from pykueue.api.conversion.topology import Domain
@@ -344,11 +344,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--plots", type=Path, help="draw growth curves into this folder")
     options = parser.parse_args()
-    figures: dict[str, float] = {}
-    for part in measure(set(options.only.split(",")), options.plots):
-        figures |= part
-        tell(part)
-    close(figures, options.json)
+    report(measure(set(options.only.split(",")), options.plots), options.json)
     return 0
 
 

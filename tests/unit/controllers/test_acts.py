@@ -22,15 +22,7 @@ class Waiting(Stage):
     def __init__(self) -> None:
         super().__init__()
         self.put(kinds.RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {}})
-        group = {
-            "coveredResources": ["cpu"],
-            "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": 4}]}],
-        }
-        self.put(
-            kinds.CLUSTER_QUEUE,
-            {"metadata": {"name": "cq"}, "spec": {"resourceGroups": [group], "namespaceSelector": {}}},
-        )
-        self.put(kinds.LOCAL_QUEUE, {"metadata": {"name": "q", "namespace": "ns"}, "spec": {"clusterQueue": "cq"}})
+        self.queue(cpu=4)
         owner = workload("owner", "4", 0, is_reserved=True)
         self.put(kinds.WORKLOAD, owner)
         self.put(kinds.WORKLOAD, workload("w", "4", 0))

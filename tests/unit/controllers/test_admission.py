@@ -49,12 +49,12 @@ class Stage:
         self.reader.apply(kind, obj)
         self.controller.apply(ObjectEvent(kind, Change.ADDED, obj), self.reader, self.now)
 
-    def queue(self, *checks: str) -> None:
+    def queue(self, *checks: str, cpu: int = 9, **more: Any) -> None:
         group = {
             "coveredResources": ["cpu"],
-            "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": 9}]}],
+            "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": cpu}]}],
         }
-        spec: dict[str, Any] = {"resourceGroups": [group], "namespaceSelector": {}}
+        spec: dict[str, Any] = {"resourceGroups": [group], "namespaceSelector": {}, **more}
         if checks:
             spec["admissionChecksStrategy"] = {"admissionChecks": [{"name": name} for name in checks]}
         self.put(kinds.CLUSTER_QUEUE, {"metadata": {"name": "cq"}, "spec": spec})

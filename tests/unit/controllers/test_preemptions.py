@@ -17,14 +17,7 @@ class Preemptions(Stage):
     def __init__(self) -> None:
         super().__init__()
         self.put(kinds.RESOURCE_FLAVOR, {"metadata": {"name": "f"}, "spec": {}})
-        group = {
-            "coveredResources": ["cpu"],
-            "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": 4}]}],
-        }
-        preemption = {"withinClusterQueue": "LowerPriority"}
-        spec = {"resourceGroups": [group], "namespaceSelector": {}, "preemption": preemption}
-        self.put(kinds.CLUSTER_QUEUE, {"metadata": {"name": "cq"}, "spec": spec})
-        self.put(kinds.LOCAL_QUEUE, {"metadata": {"name": "q", "namespace": "ns"}, "spec": {"clusterQueue": "cq"}})
+        self.queue(cpu=4, preemption={"withinClusterQueue": "LowerPriority"})
         for name in ("v1", "v2"):
             self.put(kinds.WORKLOAD, workload(name, "2", 0, is_reserved=True))
         self.put(kinds.WORKLOAD, workload("p", "4", 1))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pykueue.core.explain.facts import VictimFacts, WorkloadExplanation
-from support.cohorts import plant
 from support.world import World
-from unit.core.scheduler.test_safe_preemption import SAFE, Stage, circle, play
+from unit.core.scheduler.test_safe_preemption import SAFE, circle, latecomer, play
 
 
 def explain(world: World, name: str) -> WorkloadExplanation:
@@ -83,15 +82,7 @@ def test_nobody_is_preempted_for_what_would_be_borrowed() -> None:
 
 def test_those_who_leave_and_those_who_would_come_back() -> None:
     """With safe preemption: who leaves already is nobody else's victim, and who would take its place back is spared."""
-    stage = Stage(SAFE)
-    plant(stage, "root 4{a, b, c}", RWC="A", BWC="L")
-    stage.workload("leaves", "b", "2", 0, at="default")
-    stage.workload("stays", "b", "2", 9, at="default")
-    stage.workload("p", "a", "2", 1)
-    stage.settle()
-    stage.workload("w", "c", "2", 0, t=1)
-    stage.settle()
-    assert verdicts(explain(stage, "w"))["leaves"] == "it leaves already, for another Workload"
+    assert verdicts(explain(latecomer(SAFE), "w"))["leaves"] == "it leaves already, for another Workload"
     mutual = circle(SAFE)
     play(mutual, 3)
     told = verdicts(explain(mutual, "x"))

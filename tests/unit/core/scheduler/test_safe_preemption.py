@@ -214,6 +214,20 @@ def test_what_victims_leave_over_is_had_when_they_have_left() -> None:
     assert set(stage.holds()) == {"p", "w"}
 
 
+def latecomer(features: Features) -> Stage:
+    """Of two borrowers `leaves` is evicted for `p`, and `stays` is not; `w` comes later, and would need the same quota."""
+    stage = Stage(features)
+    plant(stage, "root 4{a, b, c}", RWC="A", BWC="L")
+    stage.workload("leaves", "b", "2", 0, at="default")
+    stage.workload("stays", "b", "2", 9, at="default")
+    stage.workload("p", "a", "2", 1)
+    stage.settle()
+    assert stage.is_evicted("leaves")
+    stage.workload("w", "c", "2", 0, t=1)
+    stage.settle()
+    return stage
+
+
 def circle(features: Features) -> Stage:
     """Fair sharing, two flavors: `v1` reclaims blue that is its queue's own, `x` takes it back because that queue borrows red."""
     stage = Stage(features, msgspec.structs.replace(Configuration(), fair_sharing=FairSharing()))
@@ -340,15 +354,7 @@ def test_a_failed_admission_leaves_the_seats() -> None:
 
 def test_explain_promises_no_seat_that_is_kept_for_another() -> None:
     """The end of a victim that leaves already is no help to others: its preemptor has its place."""
-    stage = Stage(SAFE)
-    plant(stage, "root 4{a, b, c}", RWC="A", BWC="L")
-    stage.workload("leaves", "b", "2", 0, at="default")
-    stage.workload("stays", "b", "2", 9, at="default")
-    stage.workload("p", "a", "2", 1)
-    stage.settle()
-    assert stage.is_evicted("leaves")
-    stage.workload("w", "c", "2", 0, t=1)
-    stage.settle()
+    stage = latecomer(SAFE)
     told = stage.engine.explainer(stage.now).workload(stage.workloads["w"].key)
     assert told is not None
     assert [remedy.workloads for remedy in told.remedies if isinstance(remedy, StopWorkloads)] == [("ns/stays",)]
